@@ -113,8 +113,9 @@ class Liquidation(NamedTuple):
 class LongShortRatio(NamedTuple):
     """One long/short statistic stamped ``time``, of kind ``ratio_type`` (one of `RATIO_TYPES`).
 
-    For the account and position kinds ``long_account`` and ``short_account`` are shares (0..1) at ``time``; for
-    ``taker_volume`` they are the takers' buy and sell volume (base currency) of the bar that starts at ``time``.
+    For the account and position kinds ``long_account`` and ``short_account`` are shares (0..1) at ``time``;
+    for ``taker_volume`` they are the takers' buy and sell volume (base currency) of the bar that starts at
+    ``time``.
     """
 
     symbol: str
@@ -161,9 +162,9 @@ class MarkPrice(NamedTuple):
 class Instrument(NamedTuple):
     """One listing of a perpetual: a ticker that is used again has a second row.
 
-    Traded from ``valid_from`` until ``valid_to`` (None: still listed). ``multiplier`` is the number of coins in
-    one unit of ``base`` (1000 for ``1000PEPE/USDT``); ``price_tick`` in quote and ``quantity_step`` in base
-    currency; ``funding_interval_hours`` the interval now in force.
+    Traded from ``valid_from`` until ``valid_to`` (None: still listed). ``multiplier`` is the number of coins
+    in one unit of ``base`` (1000 for ``1000PEPE/USDT``); ``price_tick`` in quote and ``quantity_step`` in
+    base currency; ``funding_interval_hours`` the interval now in force.
     """
 
     symbol: str
