@@ -2,6 +2,8 @@
 
 import re
 
+from perpmart.errors import PerpmartError
+
 QUOTES: tuple[str, ...] = ("USDT", "USDC", "BUSD", "USD1")
 """Currencies in which USD-M perpetuals are quoted and margined."""
 
@@ -9,7 +11,7 @@ _MULTIPLIER = re.compile(r"(?P<number>10{3,6})(?=[A-Z])|(?P<million>1M)(?=[A-Z]{
 _LONGEST = 40
 
 
-class SymbolError(ValueError):
+class SymbolError(PerpmartError, ValueError):
     """A text that names no USD-M perpetual."""
 
 
