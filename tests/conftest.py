@@ -1,0 +1,146 @@
+"""Servers and databases for the tests.
+
+A PostgreSQL and a Redis of our own run for the session, in a folder of their own. With
+PERPMART_TEST_DATABASE_URL (a superuser's address) that server is used instead of the former.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from perpmart.database import Connection, connect_to
+from perpmart.servers.addresses import database_url as address_of_database
+from perpmart.servers.addresses import redis_url as address_of_redis
+from perpmart.servers.embedded import down, up
+from perpmart.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+KEPT_VARIABLES = {"PERPMART_TEST_DATABASE_URL", "PERPMART_SHARED_DATA"}
+
+NewDatabase = Callable[..., str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """Keep the developer's own addresses out of the tests."""
+    patch = pytest.MonkeyPatch()
+    for name in list(os.environ):
+        if name.startswith(("PERPMART_", "PG")) and name not in KEPT_VARIABLES:
+            patch.delenv(name)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Settings]:
+    """Settings with which both servers are reachable."""
+    folder = Path(tempfile.mkdtemp(prefix="perpmart-tests-"))
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        database_url=os.environ.get("PERPMART_TEST_DATABASE_URL"),
+        state_dir=folder / ".perpmart",
+    )
+    # A test's data need not survive a power cut.
+    up(settings, database_options={"fsync": "off", "full_page_writes": "off", "shared_buffers": "512MB"})
+    yield settings
+    down(settings)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def server_url(servers: Settings) -> str:
+    """Address of a superuser's database on the test server; not for tables."""
+    return address_of_database(servers)
+
+
+@pytest.fixture(scope="session")
+def redis_url(servers: Settings) -> str:
+    """Address of a Redis that is the tests' alone; use a prefix or flush what you write."""
+    return address_of_redis(servers)
+
+
+@pytest.fixture(scope="session")
+def _template(server_url: str) -> Iterator[str]:
+    """Name of a database with the whole raw schema, migrated once."""
+    from perpmart.migrations import migrate
+
+    url = _create(server_url, name := f"test_template_{uuid4().hex[:8]}")
+    with connect_to(url) as connection:
+        migrate(connection)
+    yield name
+    _drop(server_url, name)
+
+
+@pytest.fixture(scope="session")
+def new_database(server_url: str, request: pytest.FixtureRequest) -> Iterator[NewDatabase]:
+    """Function that makes a database and returns its address: ``new_database(migrated=True)``.
+
+    For tests that need a scope of their own; all are dropped at the session's end.
+    """
+    names: list[str] = []
+
+    def make(*, migrated: bool = False, label: str = "") -> str:
+        name = f"test_{re.sub(r'[^a-z0-9_]', '_', label.lower())[:30]}_{uuid4().hex[:8]}"
+        names.append(name)
+        return _create(server_url, name, request.getfixturevalue("_template") if migrated else None)
+
+    yield make
+    for name in names:
+        _drop(server_url, name)
+
+
+@pytest.fixture(scope="module")
+def database_url(server_url: str, new_database: NewDatabase, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Address of an empty database, one for each test module."""
+    url = new_database(label=Path(str(request.path)).stem)
+    yield url
+    _drop(server_url, _name_of(url))
+
+
+@pytest.fixture
+def migrated_url(server_url: str, new_database: NewDatabase) -> Iterator[str]:
+    """Address of a database with the empty raw schema, one for each test."""
+    url = new_database(migrated=True)
+    yield url
+    _drop(server_url, _name_of(url))
+
+
+@pytest.fixture
+def connection(migrated_url: str) -> Iterator[Connection]:
+    """Connection to the test's `migrated_url`, in UTC, with raw and build in its search path."""
+    with connect_to(migrated_url) as opened:
+        yield opened
+        opened.rollback()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of recorded market data; the test is skipped where there is none."""
+    given = os.environ.get("PERPMART_SHARED_DATA")
+    folder = Path(given) if given else REPOSITORY.parent / "shared" / "data"
+    if not (folder / "klines_5m").is_dir():
+        pytest.skip(f"no recorded market data in {folder}; PERPMART_SHARED_DATA names another folder")
+    return folder
+
+
+def _create(server_url: str, name: str, template: str | None = None) -> str:
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f'create database "{name}"' + (f' template "{template}"' if template else ""))
+    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+
+
+def _drop(server_url: str, name: str) -> None:
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f'drop database if exists "{name}" with (force)')
+
+
+def _name_of(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
