@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .raw import BAR, DAY, HOUR, Micros, micros
-from .recursions import atr, rsi
+from .recursions import atr, rsi, true_range
 from .segments import Segment
 from .sources import newest_known, take
 from .windows import Array, change, mean, ratio
@@ -63,3 +63,11 @@ def compute(segment: Segment) -> Mapping[str, Array]:
         "trend_4h": _as_of(end_4h, close_4h / mean(close_4h, 20) - 1, available_at),
         "range_position_1d": ratio(segment["close"] - day_low, day_high - day_low),
     }
+
+
+def highest_range_1h(segment: Segment) -> Array:
+    """Give the greatest true range of the segment's hours known at each bar: the scale of atr_14_1h."""
+    hours = higher_bars(segment, HOUR)
+    ranges = true_range(*(hours[name].to_numpy(dtype=float) for name in ("high", "low", "close")))
+    reach = np.fmax.accumulate(ranges) if len(ranges) else ranges
+    return _as_of(hours["end"].to_numpy(dtype=np.int64), reach, micros(segment.bars["available_at"]))
