@@ -1,1 +1,1 @@
-
+"""The command line, the settings, the connections and the embedded servers: wiring only."""

@@ -1,9 +1,10 @@
 """The user that the embedded servers run as, and the folder for their sockets.
 
 PostgreSQL refuses to run as root, so root's servers run as an unprivileged account. That account cannot reach
-below a private folder (a checkout in ``/root``, a folder of ``mktemp -d``), yet the data belong there. Two
-things get it in without opening any folder: a server is started with its data folder as its working directory
-and knows it as ``/proc/self/cwd``, and its programs are copied to the socket folder where they cannot be reached.
+below a private folder (a checkout in ``/root``, one of ``mktemp -d``), yet the data belong there. Two
+things get it in without opening any folder: a server is started with its data folder as its working
+directory and knows it as ``/proc/self/cwd``, and its programs are copied to the socket folder when they cannot
+be reached where they are.
 """
 
 import os
@@ -50,7 +51,7 @@ class Account:
             If it cannot be run at all, or not within `timeout` seconds.
         """
         arguments = [str(part) for part in command]
-        # A file, not a pipe: a server that goes to the background keeps it open, and we would wait for its end.
+        # A file, not a pipe: a server that goes to the background keeps it open, and we would wait for it.
         with tempfile.TemporaryFile("w+") as output:
             try:
                 done = subprocess.run(  # noqa: S603  # our own programs, no shell

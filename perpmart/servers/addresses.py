@@ -18,7 +18,7 @@ def database_url(settings: Settings) -> str:
     state = read_state(settings.state_dir)
     if state is None:
         raise DatabaseError(
-            f"no database: start one with `perpmart up` (none in {settings.state_dir}) or set PERPMART_DATABASE_URL"
+            f"no database: run `perpmart up` (none in {settings.state_dir} yet) or set PERPMART_DATABASE_URL"
         )
     return state.database_url
 
@@ -36,6 +36,6 @@ def redis_url(settings: Settings) -> str:
     state = read_state(settings.state_dir)
     if state is None:
         raise RedisError(
-            f"no Redis: start one with `perpmart up` (none in {settings.state_dir}) or set PERPMART_REDIS_URL"
+            f"no Redis: run `perpmart up` (none in {settings.state_dir} yet) or set PERPMART_REDIS_URL"
         )
     return state.redis_url

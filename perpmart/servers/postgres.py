@@ -2,13 +2,11 @@
 
 import shutil
 import signal
-import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-import psutil
 import psycopg
 from psycopg import sql
 
@@ -78,23 +76,10 @@ def stop(state_dir: Path) -> bool:
     data = data_folder(state_dir)
     pid = running_pid(state_dir)
     if pid is not None:
-        _interrupt_and_wait(pid)
-    leftovers = find_servers(name=_NAME, folder=data) if data.exists() else []
-    end(leftovers, within=5)
+        end([pid], first=signal.SIGINT, within=_STOP_TIMEOUT)  # PostgreSQL's "fast shutdown"
+    if data.exists():
+        end(find_servers(name=_NAME, folder=data), within=5)
     return pid is not None
-
-
-def _interrupt_and_wait(pid: int) -> None:
-    try:
-        process = psutil.Process(pid)
-        process.send_signal(signal.SIGINT)  # PostgreSQL's "fast shutdown"
-        process.wait(_STOP_TIMEOUT)
-    except psutil.NoSuchProcess:
-        return
-    except psutil.TimeoutExpired as error:
-        raise ServerError(f"PostgreSQL (pid {pid}) did not stop within {_STOP_TIMEOUT} s") from error
-    except psutil.AccessDenied as error:
-        raise ServerError(f"PostgreSQL (pid {pid}) belongs to another user and cannot be stopped") from error
 
 
 def _programs(account: Account, run_dir: str) -> Path:
@@ -110,7 +95,7 @@ def _programs(account: Account, run_dir: str) -> Path:
 
 
 def _make_data(data: Path, programs: Path, account: Account, state: ServerState) -> None:
-    """Make the data folder beside its place and move it in, so that a killed attempt leaves nothing half made."""
+    """Make the data folder beside its place and move it in: a killed attempt leaves nothing half made."""
     making = data.with_name("postgres.making")
     if making.exists():
         shutil.rmtree(making)
@@ -144,7 +129,7 @@ def _check_version(data: Path) -> None:
 
 
 def _clear_leftovers(data: Path, run_dir: str) -> None:
-    """End what a killed server left running, and remove its lock files: their pid may be another process now."""
+    """End what a killed server left running; remove its lock files, whose pid may be another process now."""
     end(find_servers(name=_NAME, folder=data), within=5)
     for path in (data / "postmaster.pid", Path(run_dir, _SOCKET), Path(run_dir, f"{_SOCKET}.lock")):
         path.unlink(missing_ok=True)
@@ -180,19 +165,13 @@ def _launch(data: Path, programs: Path, account: Account) -> None:
 
 def _ensure_database(state: ServerState) -> None:
     url = state.database_url.replace(f"/{DATABASE}?", "/postgres?")
-    for _ in range(50):
-        try:
-            with psycopg.connect(url, autocommit=True) as connection:
-                found = connection.execute(
-                    "select from pg_database where datname = %s", [DATABASE]
-                ).fetchone()
-                if found is None:
-                    connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
-            return
-        except psycopg.OperationalError as error:
-            last = error
-            time.sleep(0.1)
-    raise ServerError(f"PostgreSQL started but refuses connections: {_last_line(str(last))}")
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            query = "select from pg_database where datname = %s"
+            if connection.execute(query, [DATABASE]).fetchone() is None:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+    except psycopg.OperationalError as error:
+        raise ServerError(f"PostgreSQL started but refuses us: {_last_line(str(error))}") from error
 
 
 def _why(log: Path, before: int) -> str:

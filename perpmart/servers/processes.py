@@ -5,6 +5,8 @@ folder as its working directory, and the kernel knows that.
 """
 
 import os
+import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,11 +19,7 @@ def is_server(pid: int, *, name: str, folder: Path) -> bool:
     """Tell whether process `pid` lives, is called `name` and works in `folder`."""
     try:
         process = psutil.Process(pid)
-        return (
-            process.status() != psutil.STATUS_ZOMBIE
-            and process.name() == name
-            and os.path.samefile(process.cwd(), folder)
-        )
+        return _lives(pid) and process.name() == name and os.path.samefile(process.cwd(), folder)
     except (psutil.Error, OSError):
         return False
 
@@ -39,27 +37,43 @@ def pid_in_file(path: Path) -> int | None:
         return None
 
 
-def end(pids: Iterable[int], *, within: float) -> None:
-    """Ask the processes to end, kill those that do not within `within` seconds, and wait until all are gone.
+def end(pids: Iterable[int], *, within: float, first: signal.Signals = signal.SIGTERM) -> None:
+    """Ask the processes to end by signal `first`, kill those that have not within `within` seconds.
 
     Raises
     ------
     ServerError
-        If one of them outlives even that.
+        If one of them is another user's, or outlives even that.
     """
-    processes = []
-    for pid in pids:
-        try:
-            process = psutil.Process(pid)
-            process.terminate()
-        except psutil.NoSuchProcess:
-            continue
-        except psutil.AccessDenied as error:
-            raise ServerError(f"process {pid} belongs to another user and cannot be ended") from error
-        processes.append(process)
-    _, alive = psutil.wait_procs(processes, timeout=within)
-    for process in alive:
-        process.kill()
-    _, alive = psutil.wait_procs(alive, timeout=10)
+    alive = [pid for pid in pids if _send(pid, first)]
+    alive = _wait(alive, within)
+    alive = _wait([pid for pid in alive if _send(pid, signal.SIGKILL)], 10)
     if alive:
-        raise ServerError(f"process {alive[0].pid} cannot be ended")
+        raise ServerError(f"process {alive[0]} cannot be ended")
+
+
+def _send(pid: int, number: signal.Signals) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError as error:
+        raise ServerError(f"process {pid} belongs to another user and cannot be ended") from error
+    return True
+
+
+def _wait(pids: list[int], seconds: float) -> list[int]:
+    """Wait until all of `pids` have ended, at most so long, and return those that have not."""
+    deadline = time.monotonic() + seconds
+    while (alive := [pid for pid in pids if _lives(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return alive
+
+
+def _lives(pid: int) -> bool:
+    # An ended process stays in the table until its parent asks for it, and a container's first process may
+    # take seconds to do so.
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -67,8 +67,7 @@ def _settings(state: ServerState) -> str:
             "pidfile redis.pid",
             "logfile redis.log",
             "databases 16",
-            # What is in it can be pushed again from the mart: a snapshot now and then is enough, and no file is
-            # appended to at every push.
+            # What is in it can be pushed again from the mart: a snapshot now and then is enough.
             "appendonly no",
             "save 300 1",
             "stop-writes-on-bgsave-error no",
