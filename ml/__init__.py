@@ -1,1 +1,1 @@
-
+"""The Python layer over the mart: load, label, split, select, serve."""

@@ -1,0 +1,297 @@
+"""Load bars and features from the mart into pandas, fast and aligned.
+
+All times are UTC. A time given without a zone is UTC, a date means its 00:00 UTC, and every range is
+half-open: ``[start, end)`` of bar opens. NULL arrives as NaN. The rows of one call come from one snapshot of
+the database: a build that runs meanwhile is seen whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from ml.bars import BarColumns, bar_columns, bar_query
+from ml.copy_stream import Columns, Times, copy_blocks, read_columns, to_columns, to_unix_microseconds
+from ml.errors import RangeError
+from ml.mart import Part, all_symbols, feature_query, known_symbols, published_parts
+from ml.registry import Registry, read_registry
+from ml.snapshot import Database, export_snapshot
+from ml.timerange import Time, TimeRange, time_range, timeframe_width
+from perpmart.database import Connection
+from perpmart.settings import Settings
+
+
+@dataclass(frozen=True)
+class DatasetFingerprint:
+    """What a loaded dataset was, to be kept with every result made from it.
+
+    Two datasets with one fingerprint have the same columns, made by the same formulas, over the same rows.
+    Values may still differ where raw data were corrected in between.
+    """
+
+    feature_set: str
+    features: int
+    symbols: tuple[str, ...]
+    start: str
+    end: str
+    rows: int
+
+
+class MarketDataLoader:
+    """Reads bars and features of one mart.
+
+    Parameters
+    ----------
+    database : str, Settings or psycopg.Connection
+        An address, the project's settings, or an open connection. With an address or settings every call
+        opens connections of its own and closes them. A connection is used and left open; for a consistent
+        snapshot give one that is not inside a transaction.
+    schema_prefix : str, optional
+        What stands before every schema's name; settings bring their own.
+    connections : int, optional
+        Connections that `load_features` reads through at once (always 1 when a connection was given).
+
+    Examples
+    --------
+    >>> loader = MarketDataLoader("postgresql://localhost/perpmart")
+    >>> bars = loader.load_all_data("SOL/USDT", "5m", "2026-02-01", "2026-03-01")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, database: str | Settings | Connection, *, schema_prefix: str = "", connections: int = 2
+    ) -> None:
+        self._database = Database(database, schema_prefix=schema_prefix)
+        self._connections = connections if self._database.opens_connections else 1
+        self._prefix = self._database.schema_prefix
+
+    def load_all_data(self, symbol: str, timeframe: str, start_date: Time, end_date: Time) -> pd.DataFrame:
+        """Load one symbol's bars, with every source as of each bar's end, in one aligned frame.
+
+        Parameters
+        ----------
+        symbol : str
+            ``SOL/USDT``; ``SOLUSDT`` and ``SOL/USDT:USDT`` are understood.
+        timeframe : str
+            ``5m``, ``15m``, ``1h``, ``4h`` or ``1d``. A bar above 5m exists when all its 5m klines do.
+        start_date, end_date : str, date, datetime or pandas.Timestamp
+            ``[start_date, end_date)`` of bar opens, UTC.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a bar, ascending; empty where the range holds no bar. ``timestamp`` is the bar's open,
+            ``available_at`` the first instant at which the row may be used, and what ends in ``_time`` is a
+            time too (all UTC). The rest is float64: prices and open_interest_value in quote currency, volume
+            and open_interest in base currency, liquidations (the sum of both sides) in quote currency. NaN
+            means unknown.
+
+        Raises
+        ------
+        UnknownSymbolError, TimeframeError, RangeError, MartMissingError
+        """
+        width = timeframe_width(timeframe)
+        span = time_range(start_date, end_date)
+        with self._database.snapshot() as connection:
+            name = known_symbols(connection, [symbol], schema_prefix=self._prefix)[0]
+            columns = bar_columns(connection, schema_prefix=self._prefix)
+            query = bar_query(name, width, span, columns, schema_prefix=self._prefix)
+            times, values = read_columns(
+                connection, query, times=len(columns.times) + 1, floats=len(columns.floats)
+            )
+        return _bar_frame(times, values, columns, width)
+
+    def load_features(
+        self,
+        symbols: Sequence[str] | str | None,
+        start: Time,
+        end: Time,
+        *,
+        groups: Sequence[str] | None = None,
+        features: Sequence[str] | None = None,
+        comparable_only: bool = True,
+    ) -> pd.DataFrame:
+        """Load the feature matrix of several symbols.
+
+        Parameters
+        ----------
+        symbols : sequence of str, str or None
+            None: every symbol of the mart.
+        start, end : str, date, datetime or pandas.Timestamp
+            ``[start, end)`` of bar opens, UTC.
+        groups, features : sequence of str, optional
+            Keep these groups; keep these features.
+        comparable_only : bool, optional
+            Leave out what cannot be compared between symbols or years (prices, cumulative sums, categories).
+            A feature named in ``features`` is taken in any case.
+
+        Returns
+        -------
+        pandas.DataFrame
+            float64, shape (rows, features), index (symbol, time) ascending, columns in registry order. A row
+            may be used from its time + 5 minutes on. Only published bars are there: those whose features are
+            all complete. ``attrs["fingerprint"]`` is the `DatasetFingerprint` as a dict.
+
+        Raises
+        ------
+        UnknownSymbolError, UnknownFeatureError, RangeError, MartMissingError
+        """
+        span = time_range(start, end)
+        with self._database.snapshot() as connection:
+            registry = read_registry(connection, schema_prefix=self._prefix)
+            names = _names(registry, groups, features, comparable_only)
+            parts = published_parts(connection, symbols, span, schema_prefix=self._prefix)
+            times = np.empty(sum(part.rows for part in parts), dtype=np.int64)
+            values = np.empty((len(names), len(times)))
+            self._fill(connection, parts, names, times, values)
+        return _feature_frame(parts, times, values, registry, names, span)
+
+    def iter_features(
+        self,
+        symbols: Sequence[str] | str | None,
+        start: Time,
+        end: Time,
+        *,
+        chunk_rows: int = 100_000,
+        groups: Sequence[str] | None = None,
+        features: Sequence[str] | None = None,
+        comparable_only: bool = True,
+    ) -> Iterator[pd.DataFrame]:
+        """Like `load_features`, in frames of at most ``chunk_rows`` rows: for what does not fit in memory.
+
+        Frames follow each other by symbol, then time; each holds one symbol. All come from one snapshot,
+        which stays open until the iterator ends or is closed.
+        """
+        span = time_range(start, end)
+        if chunk_rows < 1:
+            raise RangeError(f"chunk_rows must be at least 1, not {chunk_rows}")
+        with self._database.snapshot() as connection:
+            registry = read_registry(connection, schema_prefix=self._prefix)
+            names = _names(registry, groups, features, comparable_only)
+            for part in published_parts(connection, symbols, span, schema_prefix=self._prefix):
+                query = feature_query(part, names, schema_prefix=self._prefix)
+                blocks = copy_blocks(connection, query, len(names) + 1)
+                for times, values in _chunks(blocks, len(names), min(chunk_rows, part.rows)):
+                    piece = Part(part.symbol, part.range, len(times))
+                    yield _feature_frame([piece], times, values, registry, names, span)
+
+    def registry(self) -> Registry:
+        """Read the feature registry: name, group, unit, warm-up, formula of every feature."""
+        with self._database.snapshot() as connection:
+            return read_registry(connection, schema_prefix=self._prefix)
+
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols that have bars."""
+        with self._database.snapshot() as connection:
+            return all_symbols(connection, schema_prefix=self._prefix)
+
+    def _fill(
+        self,
+        connection: Connection,
+        parts: Sequence[Part],
+        names: Sequence[str],
+        times: Times,
+        values: Columns,
+    ) -> None:
+        """Read every part into its rows of the result, several at once where connections allow."""
+        ends = np.cumsum([0, *(part.rows for part in parts)]).tolist()
+        jobs = list(zip(parts, ends, strict=False))
+
+        def read(reader: Connection, mine: Sequence[tuple[Part, int]]) -> None:
+            for part, place in mine:
+                query = feature_query(part, names, schema_prefix=self._prefix)
+                for block in copy_blocks(reader, query, len(names) + 1):
+                    here = slice(place, place + len(block))
+                    times[here] = to_unix_microseconds(block[:, 0])
+                    to_columns(block[:, 1:], values[:, here])
+                    place = here.stop
+
+        workers = min(self._connections, len(jobs))
+        if workers < 2:
+            read(connection, jobs)
+            return
+        snapshot = export_snapshot(connection)
+
+        def read_beside(mine: Sequence[tuple[Part, int]]) -> None:
+            with self._database.beside(snapshot) as other:
+                read(other, mine)
+
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(read_beside, [jobs[k::workers] for k in range(workers)]))
+
+
+def _names(
+    registry: Registry, groups: Sequence[str] | None, features: Sequence[str] | None, comparable_only: bool
+) -> tuple[str, ...]:
+    chosen = registry.select(groups=groups, features=features, comparable_only=comparable_only)
+    return tuple(feature.name for feature in chosen)
+
+
+def _utc_index(microseconds: Times, name: str | None = None) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(microseconds.view("datetime64[us]"), name=name).tz_localize("UTC")
+
+
+def _bar_frame(times: Times, values: Columns, columns: BarColumns, width: timedelta) -> pd.DataFrame:
+    """Put the columns of bars together: the time first, the sources' times last."""
+    opened = _utc_index(times[0])
+    frame = pd.DataFrame(values.T, columns=list(columns.floats), copy=False)
+    frame.insert(0, "timestamp", opened)
+    if {"long_liquidations", "short_liquidations"} <= set(columns.floats):
+        frame["liquidations"] = frame["long_liquidations"] + frame["short_liquidations"]
+    for place, column in enumerate(columns.times, start=1):
+        frame[column] = _utc_index(times[place])
+    frame["available_at"] = opened + width
+    return frame
+
+
+def _chunks(blocks: Iterator[Times], width: int, rows: int) -> Iterator[tuple[Times, Columns]]:
+    """Gather blocks into chunks of ``rows`` rows (the last may be shorter)."""
+    times, values, filled = np.empty(rows, dtype=np.int64), np.empty((width, rows)), 0
+    for block in blocks:
+        taken = 0
+        while taken < len(block):
+            piece = block[taken : taken + rows - filled]
+            here = slice(filled, filled + len(piece))
+            times[here] = to_unix_microseconds(piece[:, 0])
+            to_columns(piece[:, 1:], values[:, here])
+            taken, filled = taken + len(piece), here.stop
+            if filled == rows:
+                yield times, values
+                times, values, filled = np.empty(rows, dtype=np.int64), np.empty((width, rows)), 0
+    if filled:
+        yield times[:filled], values[:, :filled]
+
+
+def _feature_frame(
+    parts: Sequence[Part],
+    times: Times,
+    values: Columns,
+    registry: Registry,
+    names: tuple[str, ...],
+    span: TimeRange,
+) -> pd.DataFrame:
+    """Wrap the columns, without a copy, under their (symbol, time) index."""
+    stamps, place = np.unique(times, return_inverse=True)
+    symbols = [part.symbol for part in parts]
+    codes = np.repeat(np.arange(len(parts)), [part.rows for part in parts])
+    index = pd.MultiIndex(
+        levels=[pd.Index(symbols), _utc_index(stamps)],  # type: ignore[list-item]  # stubs know only lists
+        codes=[codes, place],  # type: ignore[list-item]
+        names=["symbol", "time"],
+        verify_integrity=False,
+    )
+    frame = pd.DataFrame(values.T, index=index, columns=list(names), copy=False)
+    fingerprint = DatasetFingerprint(
+        feature_set=registry.subset(names).hash,
+        features=len(names),
+        symbols=tuple(symbols),
+        start=span.start.isoformat(),
+        end=span.end.isoformat(),
+        rows=len(times),
+    )
+    frame.attrs["fingerprint"] = asdict(fingerprint)
+    return frame

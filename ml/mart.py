@@ -1,0 +1,107 @@
+"""The mart's symbols and rows: the queries that the loader stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from collectors.symbols import canonical_symbol
+from ml.copy_stream import float_column
+from ml.errors import MartMissingError, UnknownSymbolError
+from ml.timerange import TimeRange
+from perpmart.database import Connection
+
+
+class Part(NamedTuple):
+    """The rows of one symbol that a request asks for."""
+
+    symbol: str
+    range: TimeRange
+    rows: int
+
+
+def all_symbols(connection: Connection, *, schema_prefix: str = "") -> tuple[str, ...]:
+    """Symbols that have bars, by an index skip scan (a DISTINCT would read every bar).
+
+    Raises
+    ------
+    MartMissingError
+        The bars were never built in this database.
+    """
+    query = sql.SQL(
+        "with recursive listed as ((select symbol from {0} order by symbol limit 1) union all"
+        " select (select b.symbol from {0} b where b.symbol > l.symbol order by b.symbol limit 1)"
+        " from listed l where l.symbol is not null) select symbol from listed where symbol is not null"
+    ).format(sql.Identifier(f"{schema_prefix}bars", "bars_5m"))
+    try:
+        with connection.transaction():
+            return tuple(row[0] for row in connection.execute(query))
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        raise MartMissingError(
+            f"schema {schema_prefix}bars holds no bars_5m: run `perpmart build` first"
+        ) from None
+
+
+def known_symbols(connection: Connection, symbols: Sequence[str], *, schema_prefix: str = "") -> list[str]:
+    """Canonical names, sorted, after checking that each has bars.
+
+    Raises
+    ------
+    UnknownSymbolError
+        Not a symbol, or one without bars; the text lists those that have some.
+    """
+    have = all_symbols(connection, schema_prefix=schema_prefix)
+    names = set()
+    for symbol in symbols:
+        try:
+            name = canonical_symbol(symbol)
+        except ValueError as error:
+            raise UnknownSymbolError(str(error)) from None
+        if name not in have:
+            raise UnknownSymbolError(f"no bars of {symbol}: the mart has {', '.join(have) or 'none at all'}")
+        names.add(name)
+    return sorted(names)
+
+
+def published_parts(
+    connection: Connection, symbols: Sequence[str] | str | None, span: TimeRange, *, schema_prefix: str = ""
+) -> list[Part]:
+    """Rows of every symbol in the range, up to the newest bar published for it.
+
+    Parameters
+    ----------
+    symbols : sequence of str, str or None
+        None: every symbol that has bars.
+    """
+    if symbols is None:
+        names = list(all_symbols(connection, schema_prefix=schema_prefix))
+    else:
+        asked = [symbols] if isinstance(symbols, str) else list(symbols)
+        names = known_symbols(connection, asked, schema_prefix=schema_prefix)
+    query = sql.SQL(
+        "select n.symbol, p.time + interval '5 minutes', count(b.time) from unnest(%s::text[]) as n (symbol)"
+        " join {} as p on p.symbol = n.symbol"
+        " left join {} as b on b.symbol = n.symbol and b.time >= %s and b.time < %s and b.time <= p.time"
+        " group by 1, 2 order by 1"
+    ).format(
+        sql.Identifier(f"{schema_prefix}build", "published"),
+        sql.Identifier(f"{schema_prefix}bars", "bars_5m"),
+    )
+    rows = connection.execute(query, (names, span.start, span.end)).fetchall()
+    return [Part(s, TimeRange(span.start, min(span.end, last)), count) for s, last, count in rows if count]
+
+
+def feature_query(part: Part, features: Sequence[str], *, schema_prefix: str = "") -> sql.Composable:
+    """SELECT of time and the features of one part, oldest first."""
+    return sql.SQL(
+        "select time, {} from {} where symbol = {} and time >= {} and time < {} order by time"
+    ).format(
+        sql.SQL(", ").join(map(float_column, features)),
+        sql.Identifier(f"{schema_prefix}mart", "feature_mart"),
+        sql.Literal(part.symbol),
+        sql.Literal(part.range.start),
+        sql.Literal(part.range.end),
+    )
