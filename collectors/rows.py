@@ -194,6 +194,19 @@ class Coverage(NamedTuple):
     to_time: datetime
 
 
+class Refusal(NamedTuple):
+    """Something received that makes no sense: goes to table ``rejects``.
+
+    ``stream`` is the table (with its part where known) it was meant for, ``origin`` the place it was read
+    (``file:line`` or address), ``reason`` says in words why it was refused, ``payload`` is what was received.
+    """
+
+    stream: str
+    origin: str
+    reason: str
+    payload: str
+
+
 Row = (
     Kline
     | OpenInterest

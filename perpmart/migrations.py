@@ -50,9 +50,9 @@ def migrate(
 ) -> list[str]:
     """Create or upgrade the schemas, raw tables and the build engine.
 
-    Each file is one transaction. Numbered raw files (``001_name.sql``) run once and in order; raw files without
-    a number (functions, triggers) whenever their text changed or a numbered one ran; the engine's files
-    whenever their text changed. Two migrations at once wait for each other.
+    Each file is one transaction. Numbered raw files (``001_name.sql``) run once and in order; raw files
+    without a number (functions, triggers) whenever their text changed or a numbered one ran; the engine's
+    files whenever their text changed. Two migrations at once wait for each other.
 
     Parameters
     ----------

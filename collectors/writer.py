@@ -1,0 +1,317 @@
+"""Writing rows to the raw tables: checked, counted, in one transaction with the coverage they prove."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import psycopg
+
+from collectors import upsert
+from collectors.coverage import add_coverage
+from collectors.rows import Coverage, Refusal, Row, Source
+from collectors.tables import TABLES, Table
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+_PAYLOAD_LIMIT = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of the rows of a write; ``received`` is the sum of the others.
+
+    Parameters
+    ----------
+    received : int
+        Rows and refusals given.
+    inserted : int
+        New keys.
+    updated : int
+        Rows of the table whose measures changed.
+    unchanged : int
+        Rows that said what the table said already, or what another row of the batch said.
+    superseded : int
+        Rows that lost against a stronger source or a later row of the batch; kept in ``revisions``.
+    rejected : int
+        Rows that make no sense; kept in ``rejects``.
+    """
+
+    received: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: "WriteResult") -> "WriteResult":
+        """Add two results count by count."""
+        return WriteResult(
+            self.received + other.received,
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.superseded + other.superseded,
+            self.rejected + other.rejected,
+        )
+
+
+class Writer:
+    """Writes rows of `collectors.rows` to the raw tables found on the connection's search path.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        As `perpmart.database.connect` gives it. Not shared with other threads during a write.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._rules: dict[str, list[tuple[str, str]]] = {}
+
+    def write(
+        self,
+        rows: Iterable[Row],
+        *,
+        source: Source,
+        now: datetime,
+        covered: Sequence[Coverage] = (),
+        origin: str = "",
+        origins: Sequence[str] | None = None,
+        refusals: Sequence[Refusal] = (),
+    ) -> WriteResult:
+        """Write rows, the coverage they prove and what was refused on the way, in one transaction.
+
+        An open transaction of the connection becomes part of it and is committed with it; on an error all is
+        rolled back. Of versions with one key archive beats rest beats stream, then the newer; a measure that
+        a version leaves unknown (None) never replaces a known one. Only rows that change are touched. Writers
+        of the same stream and symbol wait for each other.
+
+        Parameters
+        ----------
+        rows : iterable of row
+            Of any types, in order of their arrival: of two rows with one key the later is newer.
+        source : str
+            Where they came from: rest, stream or archive.
+        now : datetime
+            The exchange's clock, aware. Rows of the future and bars still forming are refused; for a message
+            of a stream its own event time serves. Coverage ends there too, that of klines and taker volumes
+            at the last bar that is closed.
+        covered : sequence of Coverage
+            Segments for which ``rows`` (and those written before) are everything there is.
+        origin : str
+            Where the rows were read, for ``rejects``.
+        origins : sequence of str, optional
+            The same, one a row.
+        refusals : sequence of Refusal
+            What could not be made into rows.
+
+        Returns
+        -------
+        WriteResult
+
+        Raises
+        ------
+        ValueError
+            When ``now`` has no time zone, or ``origins`` is not as long as ``rows``.
+        psycopg.Error
+            When the database fails; nothing was written then.
+        """
+        if now.tzinfo is None:
+            raise ValueError("now must have a time zone")
+        batches = _by_table(rows, origins, origin)
+        with_open_transaction = self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+        try:
+            with self._connection.transaction():
+                result = self._refuse(list(refusals), source)
+                for batch in batches:
+                    result += self._stage(batch, source)
+                    result += self._refuse(self._find_impossible(batch, now), source)
+                # All locks, in one order, before the first row: two writers cannot block each other.
+                symbols = [self._lock(batch.table) for batch in batches]
+                for batch, locked in zip(batches, symbols, strict=True):
+                    result += self._put(batch.table, source, locked)
+                add_coverage(self._connection, covered, source=source, now=now)
+        except BaseException:
+            if with_open_transaction:
+                self._connection.rollback()
+            raise
+        if with_open_transaction:
+            self._connection.commit()
+        return result
+
+    def _lock(self, table: Table) -> list[str]:
+        """Keep other writers from the staged symbols of this table; gives the symbols."""
+        symbols = [row[0] for row in self._connection.execute(upsert.find_symbols(table).encode())]
+        self._connection.execute("select lock_stream(%s, %s)", [table.name, symbols])
+        return symbols
+
+    def _stage(self, batch: "_Batch", source: Source) -> WriteResult:
+        """Copy the rows to the staging table, without those that PostgreSQL cannot even hold."""
+        table = batch.table
+        staged = self._connection.execute(
+            "select to_regclass('pg_temp.' || %s)", [upsert.staging_name(table)]
+        ).fetchone()
+        if staged is None or staged[0] is None:
+            self._connection.execute(upsert.create_staging(table).encode())
+        try:
+            with self._connection.transaction():
+                self._copy(table, batch.rows)
+        except (psycopg.DataError, UnicodeEncodeError, OverflowError):
+            refusals = batch.take_unstorable()
+            if not refusals:
+                raise
+            self._copy(table, batch.rows)
+            return self._refuse(refusals, source)
+        return WriteResult()
+
+    def _copy(self, table: Table, rows: Sequence[Row]) -> None:
+        with self._connection.cursor() as cursor, cursor.copy(upsert.copy_rows(table).encode()) as copy:
+            copy.set_types(table.column_types)
+            for row in rows:
+                copy.write_row(row)
+
+    def _find_impossible(self, batch: "_Batch", now: datetime) -> list[Refusal]:
+        statement = upsert.refuse(batch.table, self._rules_of(batch.table))
+        gone = self._connection.execute(statement.encode(), {"now": now}, prepare=False).fetchall()
+        if not gone:
+            return []
+        sequence = f"pg_temp.{upsert.staging_name(batch.table)}"
+        last = self._connection.execute(
+            "select currval(pg_get_serial_sequence(%s, 'ordinal'))", [sequence]
+        ).fetchone()
+        first = (last[0] if last else 0) - len(batch.rows) + 1
+        return [
+            Refusal(batch.table.name, batch.origins[ordinal - first], reason, payload)
+            for ordinal, reason, payload in sorted(gone)
+        ]
+
+    def _rules_of(self, table: Table) -> list[tuple[str, str]]:
+        """Read the table's constraints as conditions that a row must not fulfil."""
+        if table.name not in self._rules:
+            rules = [
+                (f"{column} is null", f"{column} is missing")
+                for (column,) in self._connection.execute(
+                    "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0"
+                    " and attnotnull and attname = any(%s) order by attnum",
+                    [table.name, list(table.columns)],
+                )
+            ]
+            rules += [
+                (f"({expression.replace('%', '%%')}) is false", reason or name)
+                for name, expression, reason in self._connection.execute(
+                    "select conname, pg_get_expr(conbin, conrelid), obj_description(oid, 'pg_constraint')"
+                    " from pg_constraint where conrelid = %s::regclass and contype = 'c'"
+                    " and not conkey && array(select attnum from pg_attribute where attrelid = conrelid"
+                    " and attname in ('source', 'ingested_at')) order by conname",
+                    [table.name],
+                )
+            ]
+            self._rules[table.name] = [*rules, *table.untimely]
+        return self._rules[table.name]
+
+    def _put(self, table: Table, source: Source, symbols: list[str]) -> WriteResult:
+        execute = self._connection.execute
+        bounds = execute(upsert.find_neighbours(table).encode()).fetchone()
+        stamp = execute("select clock_timestamp()").fetchone()
+        if bounds is None or stamp is None or bounds[2] == 0:
+            return WriteResult()
+        lo, hi, count, has_neighbours = bounds
+        if not has_neighbours and self._insert_all(table, source, count, stamp[0]):
+            return WriteResult(received=count, inserted=count)
+        result = self._drop_repeated(table, source, stamp[0])
+        counts = execute(
+            upsert.merge_new(table, source).encode(),
+            {"stamp": stamp[0], "symbols": symbols, "lo": lo, "hi": hi},
+            prepare=False,
+        ).fetchone()
+        inserted, updated, unchanged, superseded = counts or (0, 0, 0, 0)
+        return result + WriteResult(
+            inserted + updated + unchanged + superseded, inserted, updated, unchanged, superseded
+        )
+
+    def _insert_all(self, table: Table, source: Source, count: int, stamp: datetime) -> bool:
+        """Insert the staged rows if all are new and differ in key; else leave everything as it was."""
+        statement = upsert.insert_new(table, source).encode()
+        with self._connection.transaction():
+            inserted = self._connection.execute(statement, {"stamp": stamp}).rowcount
+            if inserted != count:
+                raise psycopg.Rollback
+        return inserted == count
+
+    def _drop_repeated(self, table: Table, source: Source, stamp: datetime) -> WriteResult:
+        if self._connection.execute(upsert.find_repeated(table).encode()).fetchone() == (False,):
+            return WriteResult()
+        if table.optional:
+            self._connection.execute(upsert.merge_repeated(table).encode())
+        counts = self._connection.execute(
+            upsert.drop_repeated(table, source).encode(), {"stamp": stamp}, prepare=False
+        ).fetchone()
+        gone, lost = counts or (0, 0)
+        return WriteResult(received=gone, unchanged=gone - lost, superseded=lost)
+
+    def _refuse(self, refusals: Sequence[Refusal], source: Source) -> WriteResult:
+        if refusals:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(
+                    "insert into rejects (stream, source, origin, reason, payload)"
+                    " values (%s, %s, %s, %s, %s) on conflict do nothing",
+                    [
+                        (item.stream, source, item.origin, item.reason, _printable(item.payload))
+                        for item in refusals
+                    ],
+                )
+        return WriteResult(received=len(refusals), rejected=len(refusals))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows of one table in their order of arrival, and where each was read."""
+
+    table: Table
+    rows: list[Row]
+    origins: list[str]
+
+    def take_unstorable(self) -> list[Refusal]:
+        """Take out rows with text or numbers beyond PostgreSQL's types."""
+        taken: list[Refusal] = []
+        kept: list[tuple[Row, str]] = []
+        for row, origin in zip(self.rows, self.origins, strict=True):
+            if all(_storable(value) for value in row):
+                kept.append((row, origin))
+            else:
+                reason = "text or number that the database cannot hold"
+                taken.append(Refusal(self.table.name, origin, reason, ascii(row)))
+        self.rows = [row for row, _ in kept]
+        self.origins = [origin for _, origin in kept]
+        return taken
+
+
+def _by_table(rows: Iterable[Row], origins: Sequence[str] | None, origin: str) -> list[_Batch]:
+    """Divide rows by table, in a fixed order of the tables so that two writers cannot block each other."""
+    rows = list(rows)
+    origins = [origin] * len(rows) if origins is None else list(origins)
+    if len(origins) != len(rows):
+        raise ValueError(f"{len(origins)} origins for {len(rows)} rows")
+    kinds = set(map(type, rows))
+    if len(kinds) == 1:
+        return [_Batch(TABLES[kinds.pop()], rows, origins)]
+    return [
+        _Batch(
+            TABLES[kind],
+            [row for row in rows if type(row) is kind],
+            [place for row, place in zip(rows, origins, strict=True) if type(row) is kind],
+        )
+        for kind in sorted(kinds, key=lambda kind: TABLES[kind].name)
+    ]
+
+
+def _storable(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" not in value and value.encode("utf-8", "ignore").decode() == value
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+def _printable(text: str) -> str:
+    """Cut a payload and keep it free of what PostgreSQL's text cannot hold."""
+    return text[:_PAYLOAD_LIMIT].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
