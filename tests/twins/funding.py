@@ -4,8 +4,8 @@ Readings of the definition where its words leave room
 -----------------------------------------------------
 - Windows over settlements follow known_at alone: a hole in the klines does not cut them, a reused ticker
   does.
-- k counts as NULL unless it is exactly 1, 2, 4 or 8 hours, in every formula that uses it; the first settlement
-  of a listing has none. Settlements without r8 are left out of zscore and percentile.
+- k counts as NULL unless it is exactly 1, 2, 4 or 8 hours, in every formula that uses it; the first
+  settlement of a listing has none. Settlements without r8 are left out of zscore and percentile.
 - Stale at A - 24 h (change_24h) means: older than 24 h at that instant.
 - A stale settlement does not make NULL what comes from mark_price: minutes_to_funding from N, the interval
   from next_funding_time, the prediction.
