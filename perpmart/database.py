@@ -35,7 +35,13 @@ def connect(settings: Settings, *, autocommit: bool = False) -> Connection:
     DatabaseError
         If there is none, or it cannot be reached; the text says where and why, without a password.
     """
-    return connect_to(database_url(settings), prefix=settings.schema_prefix, autocommit=autocommit)
+    url = database_url(settings)
+    try:
+        return connect_to(url, prefix=settings.schema_prefix, autocommit=autocommit)
+    except DatabaseError as error:
+        if settings.database_url:
+            raise
+        raise DatabaseError(f"{error}; `perpmart up` starts the embedded server") from error
 
 
 def connect_to(url: str, *, prefix: str = "", autocommit: bool = False) -> Connection:
@@ -125,7 +131,4 @@ def _reason(error: psycopg.OperationalError) -> str:
     """Return the telling part of libpq's text, which repeats address and attempts over several lines."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "failed: " in line] or lines or [type(error).__name__]
-    reason = telling[-1].rpartition("failed: ")[2].removeprefix("FATAL:").strip()
-    if "No such file or directory" in reason or "Connection refused" in reason:
-        return f"{reason} (is it running? `perpmart up` starts the embedded one)"
-    return reason
+    return telling[-1].rpartition("failed: ")[2].removeprefix("FATAL:").strip()

@@ -1,0 +1,20 @@
+"""Commands about the schema: ``init``."""
+
+import typer
+
+from perpmart.commands.output import Json, print_json
+
+
+def init(*, json: Json = False) -> None:
+    """Create the schemas and raw tables, or bring them up to date; may be run again at any time."""
+    from perpmart.database import connect
+    from perpmart.migrations import migrate
+    from perpmart.settings import load_settings
+
+    settings = load_settings()
+    with connect(settings) as connection:
+        applied = migrate(connection, settings.schema_prefix)
+    if json:
+        print_json({"applied": applied})
+    else:
+        typer.echo(f"applied {len(applied)} schema files" if applied else "the schema is up to date")

@@ -1,0 +1,63 @@
+"""Commands about servers: ``up``, ``down``, ``status``, ``env``, ``doctor``."""
+
+import typer
+
+from perpmart.commands.output import Json, print_json, print_table
+
+
+def up() -> None:
+    """Start the embedded PostgreSQL and Redis, each unless its address is given."""
+    from perpmart.servers import embedded
+    from perpmart.settings import load_settings
+
+    settings = load_settings()
+    started = embedded.up(settings)
+    for name, given in (("PostgreSQL", settings.database_url), ("Redis", settings.redis_url)):
+        state = "started" if name in started else "runs elsewhere, not started" if given else "runs already"
+        typer.echo(f"{name}: {state}")
+    typer.echo(f"psql and dbt in this shell: . {settings.state_dir / 'env'}")
+
+
+def down() -> None:
+    """Stop the embedded servers; their data stay."""
+    from perpmart.servers import embedded
+    from perpmart.settings import load_settings
+
+    stopped = embedded.down(load_settings())
+    typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "no embedded server was running")
+
+
+def status(*, json: Json = False) -> None:
+    """Show addresses, versions and tier; exit code 1 unless PostgreSQL and Redis both answer."""
+    from perpmart.settings import load_settings
+    from perpmart.status import ask_status
+
+    found = ask_status(load_settings())
+    if json:
+        print_json(found.as_dict())
+    else:
+        print_table(found.rows())
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def env() -> None:
+    """Print PGHOST and its like, passwords included, for psql and dbt: eval "$(perpmart env)"."""
+    from perpmart.servers import embedded
+    from perpmart.settings import load_settings
+
+    typer.echo(embedded.environment_lines(load_settings()), nl=False)
+
+
+def doctor(*, json: Json = False) -> None:
+    """Check Python, settings, servers, schema, disk and exchange, and say what to do about each failure."""
+    from perpmart.doctor import examine
+    from perpmart.settings import load_settings
+
+    checks = examine(load_settings())
+    if json:
+        print_json([check._asdict() for check in checks])
+    else:
+        print_table([(check.verdict, check.subject, check.finding) for check in checks])
+    if any(check.verdict == "fails" for check in checks):
+        raise typer.Exit(1)
