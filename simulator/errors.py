@@ -24,7 +24,7 @@ class ExchangeError(Exception):
         self.body: dict[str, Any] = {"code": code, "msg": message}
 
 
-class ErrorObject(ExchangeError):
+class IllegalParamsError(ExchangeError):
     """The funding endpoints' way to refuse a parameter: HTTP 200 and an object in place of an array."""
 
     def __init__(self) -> None:

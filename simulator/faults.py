@@ -1,4 +1,4 @@
-"""Faults on purpose: seeded, so that a run can be repeated, and bounded, so that a patient client gets through."""
+"""Faults on purpose: seeded, so that a run repeats, and bounded, so that a patient client gets through."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def plan_from(values: dict[str, Any]) -> FaultPlan:
     unknown = sorted(set(named) - known)
     if unknown:
         raise ValueError(f"unknown fault {unknown[0]!r}; known are {', '.join([*FAULTS, *sorted(known)])}")
-    whole = {
+    typed: dict[str, Any] = {
         name: int(value) if name in ("seed", "most_in_a_row") else float(value)
         for name, value in named.items()
     }
-    return FaultPlan(**whole)  # type: ignore[arg-type]
+    return FaultPlan(**typed)
 
 
 class FaultInjector:

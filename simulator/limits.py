@@ -62,12 +62,21 @@ class Limiter:
     ----------
     limits : RateLimits
         Sizes of the pools.
+    exchange_ms : callable
+        The exchange's clock; the end of a ban is told by it.
     wall_clock : callable, optional
         Seconds since the epoch; default the machine's.
     """
 
-    def __init__(self, limits: RateLimits, *, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        limits: RateLimits,
+        *,
+        exchange_ms: Callable[[], int],
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self.limits = limits
+        self._exchange_ms = exchange_ms
         self._wall_clock = wall_clock
         self._used: dict[Pool, int] = {}
         self._window: dict[Pool, int] = {}
@@ -101,13 +110,13 @@ class Limiter:
         return Verdict(429, headers | {"Retry-After": str(max(1, round(left)))}, "Too many requests.")
 
     def _banned(self) -> Verdict:
-        left = max(1, round(self._banned_until - self._wall_clock()))
-        until = int(self._banned_until * 1000)
+        left = max(0.0, self._banned_until - self._wall_clock())
+        until = self._exchange_ms() + int(left * 1000)
         message = (
             f"Way too many requests; IP(127.0.0.1) banned until {until}. "
             "Please use the websocket for live updates to avoid bans."
         )
-        return Verdict(418, {"Retry-After": str(left)}, message)
+        return Verdict(418, {"Retry-After": str(max(1, round(left)))}, message)
 
     def _roll(self, pool: Pool) -> None:
         window = int(self._wall_clock() // self._span(pool))

@@ -40,8 +40,8 @@ class ForcedOrders:
 def liquidate(config: MarketConfig, symbol: SymbolConfig, prices: Prices) -> ForcedOrders:
     """Return the forced orders of `symbol` over the bars of `prices`.
 
-    In a restless market every bar has at least one order, and half of the bars one in their last second, whose
-    event reaches the world only in the next bar.
+    In a restless market every bar has at least one order, and half of the bars one in their last second,
+    whose event reaches the world only in the next bar.
     """
     bar, is_sell = _counts(config, symbol, prices)
     number = np.arange(len(bar), dtype=np.int64)

@@ -92,6 +92,19 @@ class Market(ABC):
             For `mark_price` and `order_book`: one row in each such step.
         """
 
+    @abstractmethod
+    def book(self, symbol: str, at_ms: int) -> Table:
+        """Return the order book at an instant: a table of one row, or of none where nothing is known."""
+
+    @abstractmethod
+    def mark(self, symbol: str, at_ms: int) -> Table:
+        """Return mark price, index price and expected funding at an instant: one row or none."""
+
+    def recorded_period(self, kind: Kind, symbol: str, period: str) -> str:
+        """Return the period of the rows from which statistics of `period` are made."""
+        del kind, symbol, period
+        return "5m"
+
     def forming_kline(self, kind: Kind, symbol: str, at_ms: int) -> dict[str, float] | None:
         """Return the columns of the 5m kline that is open at an instant, or None."""
         del kind, symbol, at_ms
@@ -113,8 +126,8 @@ class Market(ABC):
         Parameters
         ----------
         kind, symbol
-            As in `table`. ``mark_price_klines`` gives `MarkPrice` rows at the klines' ends without a predicted
-            rate; ``mark_price`` gives them at every multiple of `every`, with one.
+            As in `table`. ``mark_price_klines`` gives `MarkPrice` rows at the klines' ends without a
+            predicted rate; ``mark_price`` gives them at every multiple of `every`, with one.
         start, end : datetime, optional
             UTC.
         as_of : datetime, optional
@@ -141,7 +154,7 @@ class Market(ABC):
         ratio_type: str | None = None,
         every: timedelta = FIVE_MINUTES,
     ) -> pd.DataFrame:
-        """Return what `rows` returns as a frame with the raw table's columns (much faster for long ranges)."""
+        """Return what `rows` returns as a frame with the raw table's columns: much faster for long ranges."""
         frames = []
         for ratio, table in self._tables(kind, symbol, start, end, ratio_type, every):
             shown = table.final() if as_of is None else table.as_of(to_ms(as_of))
@@ -161,9 +174,9 @@ class Market(ABC):
         """Return every version of every row with a time in [start, end), in order of publication.
 
         Klines and their mark and index twins are published at their close, corrections 20 to 100 s later;
-        open interest and account ratios 1 to 4 min after their stamp, the taker ratio 1 to 4 min after the end
-        of the bar that its stamp begins; settlements 2 to 15 s after they took place; liquidations 0.6 to
-        1.6 s after their fill; mark prices and books at their own time.
+        open interest and account ratios 1 to 4 min after their stamp, the taker ratio 1 to 4 min after the
+        end of the bar that its stamp begins; settlements 2 to 15 s after they took place; liquidations 0.6
+        to 1.6 s after their fill; mark prices and books at their own time.
         """
         found: list[Publication] = []
         for ratio, table in self._tables(kind, symbol, start, end, ratio_type, every):

@@ -46,7 +46,7 @@ def autoregressive(shocks: Floats, *, memory: float, scale: float = 1.0) -> Floa
 
 
 def separate(values: Ints, *, step: int = 1) -> Ints:
-    """Return `values` (shape (n,)) moved by whole `step` where two neighbours were equal, so that none are."""
+    """Return `values` (shape (n,)) moved by whole `step` where neighbours were equal, so that none are."""
     result = values.copy()
     for position in np.flatnonzero(result[1:] == result[:-1]) + 1:
         index = int(position)

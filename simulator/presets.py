@@ -1,7 +1,4 @@
-"""Ready-made synthetic markets.
-
-Import the module, not the names: pytest would take an imported ``test_market`` for a test.
-"""
+"""Ready-made synthetic markets."""
 
 from __future__ import annotations
 
@@ -58,7 +55,7 @@ def wide_market(
     )
 
 
-def test_market(
+def odd_market(
     *,
     days: int = 14,
     start: datetime = DEFAULT_TEST_START,

@@ -13,7 +13,7 @@ from simulator.noise import Floats, Ints, autoregressive, decimal, separate, str
 BAR_MS = 300_000
 BARS_A_DAY = 288
 MARK_DECIMALS = 8
-#: Pull of the log price to its start: half of a deviation is gone after some 120 days, so years stay in range.
+#: Pull of the log price to its start: half of a deviation is gone in some 120 days, so years stay in range.
 _PRICE_MEMORY = 0.99998
 
 
@@ -31,8 +31,8 @@ class Prices:
     """Everything that trading leaves behind, one entry a bar since the market's start.
 
     Knots are the four prices that a bar's path runs through in straight lines: open, first extreme, second
-    extreme, close, at the fractions 0, `fractions[:, 0]`, `fractions[:, 1]` and 1 of the bar. The values go on
-    where the symbol is not listed or has a hole; `trading` of the market says which bars exist.
+    extreme, close, at the fractions 0, `fractions[:, 0]`, `fractions[:, 1]` and 1 of the bar. The values go
+    on where the symbol is not listed or has a hole; the market knows which bars exist.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ def trade_prices(config: MarketConfig, symbol: SymbolConfig, factor: Factor) -> 
 
 
 def price_at(knots: Floats, fractions: Floats, elapsed: Floats) -> Floats:
-    """Return the price on each bar's path at the share `elapsed` (0..1) of the bar; all arrays of length n."""
+    """Return the price on each bar's path at the share `elapsed` (0..1) of the bar; arrays of length n."""
     first, second = fractions[:, 0], fractions[:, 1]
     leg_one = knots[:, 0] + (knots[:, 1] - knots[:, 0]) * (elapsed / first)
     leg_two = knots[:, 1] + (knots[:, 2] - knots[:, 1]) * ((elapsed - first) / (second - first))

@@ -164,7 +164,7 @@ def _index(stamps: Ints) -> pd.DatetimeIndex:
 
 
 def _times(stamps: Ints) -> list[datetime]:
-    return [stamp for stamp in _index(stamps).to_pydatetime()]
+    return list(_index(stamps).to_pydatetime())
 
 
 def _lists(table: Table, names: tuple[str, ...]) -> list[list[Any]]:

@@ -96,8 +96,6 @@ class SyntheticMarket(Market):
         every: timedelta = FIVE_MINUTES,
     ) -> Table:
         """Return the rows with a time in [start_ms, end_ms), all versions (see `Market.table`)."""
-        if period != "5m":
-            raise ValueError(f"a synthetic market holds 5m data, not {period}")
         made = self._make(symbol, end_ms)
         if kind in ("mark_price", "order_book"):
             return self._instants(kind, self._symbols[symbol], made, start_ms, end_ms, every)
@@ -127,6 +125,20 @@ class SyntheticMarket(Market):
             digits = {"trades": 0}.get(name, 8 if "quote" in name else config.quantity_decimals)
             kline[name] = float(np.floor(column[bar] * elapsed * 10.0**digits) / 10.0**digits)
         return kline
+
+    def book(self, symbol: str, at_ms: int) -> Table:
+        """Return the order book at an instant: one row, none when the symbol is not listed."""
+        return self.book_table(symbol, self._if_listed(symbol, at_ms))
+
+    def mark(self, symbol: str, at_ms: int) -> Table:
+        """Return mark price, index price and expected funding at an instant: one row or none."""
+        instants = self._if_listed(symbol, at_ms)
+        return self._marks(self._symbols[symbol], self._make(symbol, at_ms), instants)
+
+    def _if_listed(self, symbol: str, at_ms: int) -> Ints:
+        listed = self._make(symbol, at_ms).listed
+        bar = (at_ms - self._start_ms) // BAR_MS
+        return np.array([at_ms] if bar >= 0 and listed[bar] else [], dtype=np.int64)
 
     def last_price(self, symbol: str, at_ms: int) -> float:
         """Return the price of the last trade at an instant (epoch ms)."""

@@ -1,0 +1,70 @@
+"""Command line: ``python -m simulator --market demo``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from simulator.faults import FaultPlan, parse_plan
+from simulator.market import Market
+from simulator.presets import DEFAULT_END, demo_market, odd_market, wide_market
+from simulator.server import make_clock, serve
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the arguments and serve; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        market = build_market(options)
+        faults = parse_plan(options.faults, seed=options.seed) if options.faults else FaultPlan()
+        serve(market, port=options.port, clock=make_clock(market, speed=options.speed), faults=faults)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build_market(options: argparse.Namespace) -> Market:
+    """Return the market that the options describe."""
+    if options.market == "test":
+        return odd_market(days=max(options.days or 14, 12), seed=options.seed)
+    days, end = options.days or 30, options.end or DEFAULT_END
+    if options.market == "wide":
+        return wide_market(symbols=options.symbols, days=days, end=end, seed=options.seed)
+    return demo_market(days=days, end=end, seed=options.seed)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator", description="A local exchange for tests and demos."
+    )
+    parser.add_argument(
+        "--market", choices=("demo", "test", "wide"), default="demo", help="synthetic market to serve"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="serve recorded files instead")
+    parser.add_argument("--symbols", type=int, default=10, help="number of symbols of the wide market")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the market and the faults")
+    parser.add_argument("--days", type=int, help="days of history (demo and wide: 30, test: 14)")
+    parser.add_argument("--end", type=_day, help="day at whose 00:00 UTC the history ends, like 2026-07-01")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument(
+        "--speed", type=float, default=0.0, help="exchange seconds per second; 0: the clock stands"
+    )
+    parser.add_argument(
+        "--faults", default="", help="like 429=0.05,418=0.01,5xx=0.05,reset=0.02,slow=0.02,latency_ms=20"
+    )
+    return parser
+
+
+def _day(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day like 2026-07-01") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
