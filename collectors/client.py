@@ -281,8 +281,7 @@ class BinanceFuturesClient:
     def _keep_quiet(self, error: ExchangeError) -> None:
         """Close the limiter's gate for as long as the answer says."""
         if isinstance(error, BanError):
-            left = (error.until - self.now()).total_seconds() if error.until else 0.0
-            self.limiter.stop(error, seconds=max(left, error.retry_after or 0.0) or QUIET)
+            self.limiter.stop(error, seconds=error.retry_after or QUIET)
         elif isinstance(error, RateLimitError):
             self.limiter.pause(QUIET if error.retry_after is None else error.retry_after)
 

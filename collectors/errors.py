@@ -86,7 +86,7 @@ class RateLimitError(ExchangeError):
     endpoint, reason : str
         As in `ExchangeError`.
     retry_after : float or None
-        Seconds to keep quiet, from the ``Retry-After`` header; None when the header is absent.
+        Seconds to keep quiet; None when the answer does not say.
     """
 
     def __init__(self, endpoint: str, reason: str, *, retry_after: float | None = None) -> None:
@@ -97,12 +97,7 @@ class RateLimitError(ExchangeError):
 class BanError(RateLimitError):
     """HTTP 418: this address is banned, and each further request makes it longer.
 
-    Parameters
-    ----------
-    endpoint, reason, retry_after
-        As in `RateLimitError`.
-    until : datetime or None
-        End of the ban by the exchange's clock (UTC), from the message.
+    ``until`` is the end of the ban by the exchange's clock (UTC), from the message.
     """
 
     def __init__(
@@ -241,6 +236,7 @@ def error_from_response(
     code: str = "",
     message: str = "",
     retry_after: float | None = None,
+    answered_at: datetime | None = None,
     symbol: str = "",
 ) -> ExchangeError:
     """Give the typed error for an answer that is one; pure, it raises nothing itself.
@@ -255,6 +251,8 @@ def error_from_response(
         The exchange's own code and text, empty when the body had none.
     retry_after : float, optional
         Seconds from the ``Retry-After`` header.
+    answered_at : datetime, optional
+        The exchange's clock when it answered (``Date`` header): a ban lasts from then to its stamp.
     symbol : str
         The symbol asked for, if any.
 
@@ -266,7 +264,11 @@ def error_from_response(
     said = ", ".join(part for part in (f"code {code}" if code else "", shorten(message)) if part)
     reason = f"HTTP {status}" + (f" ({said})" if said else "")
     if status == 418:
-        return BanError(endpoint, reason, retry_after=retry_after, until=banned_until(message))
+        until = banned_until(message)
+        if until is not None and answered_at is not None:
+            # A header's date has whole seconds: one more, or we would knock too early.
+            retry_after = max(retry_after or 0.0, (until - answered_at).total_seconds() + 1.0)
+        return BanError(endpoint, reason, retry_after=retry_after, until=until)
     if status == 429 or code == "-1003":
         return RateLimitError(endpoint, reason, retry_after=retry_after)
     if status == 451:

@@ -138,10 +138,8 @@ def parse_price_klines(payload: object, *, endpoint: str, timeframe: str) -> lis
     return [PricePoint(bar.time(_KLINE_FIELDS[0]) + width, bar.number(_KLINE_FIELDS[4])) for bar in bars]
 
 
-def pair_prices(
-    mark: list[PricePoint], index: list[PricePoint], *, symbol: str
-) -> tuple[list[MarkPrice], list[datetime]]:
-    """Join mark and index prices of one symbol into rows.
+def pair_prices(mark: list[PricePoint], index: list[PricePoint], *, symbol: str) -> list[MarkPrice]:
+    """Join mark and index prices of one symbol.
 
     Parameters
     ----------
@@ -152,16 +150,13 @@ def pair_prices(
 
     Returns
     -------
-    rows : list of MarkPrice
-        One per instant that both have, ascending.
-    unpaired : list of datetime
-        Instants that only one of them has, ascending; they give no row.
+    list of MarkPrice
+        One per instant that both have, ascending: half a row would replace a whole one of the stream.
     """
     marks, indexes = dict(mark), dict(index)
-    rows = [
+    return [
         MarkPrice(symbol, time, marks[time], indexes[time]) for time in sorted(marks.keys() & indexes.keys())
     ]
-    return rows, sorted(marks.keys() ^ indexes.keys())
 
 
 def parse_open_interest(payload: object, *, symbol: str, period: str) -> list[OpenInterest]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -87,6 +89,7 @@ class _Exchange(binanceusdm):  # type: ignore[misc]
                 code=str(code_and_message.get("code", "")),
                 message=str(code_and_message.get("msg") or body),
                 retry_after=_seconds(lowered.get("retry-after")),
+                answered_at=_date(lowered.get("date")),
             )
         if not isinstance(response, (dict, list)):
             raise NotJsonError(endpoint, f"HTTP {code}, but no JSON: {shorten(body)!r}")
@@ -187,3 +190,11 @@ def _seconds(header: str | None) -> float | None:
         return max(0.0, float(header)) if header is not None else None
     except ValueError:
         return None
+
+
+def _date(header: str | None) -> datetime:
+    """Read a ``Date`` header; our own clock stands in for one that is absent or unreadable."""
+    with contextlib.suppress(ValueError):
+        if header is not None:
+            return parsedate_to_datetime(header).astimezone(UTC)
+    return datetime.now(UTC)
