@@ -11,6 +11,7 @@ from pathlib import Path
 from simulator.faults import FaultPlan, parse_plan
 from simulator.market import Market
 from simulator.presets import DEFAULT_END, demo_market, odd_market, wide_market
+from simulator.recorded import RecordedMarket
 from simulator.server import make_clock, serve
 
 
@@ -29,8 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_market(options: argparse.Namespace) -> Market:
     """Return the market that the options describe."""
+    if options.data is not None:
+        return RecordedMarket(options.data, end=options.end)
     if options.market == "test":
-        return odd_market(days=max(options.days or 14, 12), seed=options.seed)
+        return odd_market(days=options.days or 14, seed=options.seed)
     days, end = options.days or 30, options.end or DEFAULT_END
     if options.market == "wide":
         return wide_market(symbols=options.symbols, days=days, end=end, seed=options.seed)

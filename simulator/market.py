@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,11 @@ Kind: TypeAlias = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 RATIOS = ("global_account", "top_account", "top_position", "taker_volume")
 FIVE_MINUTES = timedelta(minutes=5)
+
+
+class _Labels(TypedDict):
+    ratio_type: str
+    period: str
 
 
 class Publication(NamedTuple):
@@ -105,6 +111,11 @@ class Market(ABC):
         del kind, symbol, period
         return "5m"
 
+    def periods(self, kind: Kind, symbol: str) -> tuple[str, ...]:
+        """Return the periods that a kind is held in, finest first."""
+        del kind, symbol
+        return ("5m",)
+
     def forming_kline(self, kind: Kind, symbol: str, at_ms: int) -> dict[str, float] | None:
         """Return the columns of the 5m kline that is open at an instant, or None."""
         del kind, symbol, at_ms
@@ -118,6 +129,7 @@ class Market(ABC):
         end: datetime | None = None,
         *,
         as_of: datetime | None = None,
+        period: str | None = None,
         ratio_type: str | None = None,
         every: timedelta = FIVE_MINUTES,
     ) -> list[Row]:
@@ -132,15 +144,17 @@ class Market(ABC):
             UTC.
         as_of : datetime, optional
             Only what the exchange had published by then, in the version of then; default all, final versions.
+        period : str, optional
+            Default the finest that the market holds.
         ratio_type : str, optional
             One of `RATIOS`; default all four.
         every : timedelta
             Step of `mark_price` and `order_book`.
         """
         rows: list[Row] = []
-        for ratio, table in self._tables(kind, symbol, start, end, ratio_type, every):
+        for labels, table in self._tables(kind, symbol, start, end, period, ratio_type, every):
             shown = table.final() if as_of is None else table.as_of(to_ms(as_of))
-            rows += to_rows(kind, symbol, shown, ratio_type=ratio)
+            rows += to_rows(kind, symbol, shown, **labels)
         return rows
 
     def frame(
@@ -151,14 +165,15 @@ class Market(ABC):
         end: datetime | None = None,
         *,
         as_of: datetime | None = None,
+        period: str | None = None,
         ratio_type: str | None = None,
         every: timedelta = FIVE_MINUTES,
     ) -> pd.DataFrame:
         """Return what `rows` returns as a frame with the raw table's columns: much faster for long ranges."""
         frames = []
-        for ratio, table in self._tables(kind, symbol, start, end, ratio_type, every):
+        for labels, table in self._tables(kind, symbol, start, end, period, ratio_type, every):
             shown = table.final() if as_of is None else table.as_of(to_ms(as_of))
-            frames.append(to_frame(kind, symbol, shown, ratio_type=ratio))
+            frames.append(to_frame(kind, symbol, shown, **labels))
         return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
 
     def publications(
@@ -168,6 +183,7 @@ class Market(ABC):
         start: datetime | None = None,
         end: datetime | None = None,
         *,
+        period: str | None = None,
         ratio_type: str | None = None,
         every: timedelta = FIVE_MINUTES,
     ) -> list[Publication]:
@@ -179,14 +195,14 @@ class Market(ABC):
         to 1.6 s after their fill; mark prices and books at their own time.
         """
         found: list[Publication] = []
-        for ratio, table in self._tables(kind, symbol, start, end, ratio_type, every):
-            first = to_rows(kind, symbol, table.first_versions(), ratio_type=ratio)
+        for labels, table in self._tables(kind, symbol, start, end, period, ratio_type, every):
+            first = to_rows(kind, symbol, table.first_versions(), **labels)
             found += [
                 Publication(to_time(at), 1, row) for at, row in zip(table.published_at, first, strict=True)
             ]
             for position, at in zip(table.revised, table.revised_at, strict=True):
                 one = table.final().between(int(table.time[position]), int(table.time[position]) + 1)
-                found.append(Publication(to_time(at), 2, to_rows(kind, symbol, one, ratio_type=ratio)[0]))
+                found.append(Publication(to_time(at), 2, to_rows(kind, symbol, one, **labels)[0]))
         return sorted(found, key=lambda publication: publication.published_at)
 
     def publication_frame(
@@ -196,15 +212,16 @@ class Market(ABC):
         start: datetime | None = None,
         end: datetime | None = None,
         *,
+        period: str | None = None,
         ratio_type: str | None = None,
         every: timedelta = FIVE_MINUTES,
     ) -> pd.DataFrame:
         """Return `publications` as a frame: the raw table's columns and `published_at`, `version`."""
         frames = []
-        for ratio, table in self._tables(kind, symbol, start, end, ratio_type, every):
-            first = to_frame(kind, symbol, table.first_versions(), ratio_type=ratio)
+        for labels, table in self._tables(kind, symbol, start, end, period, ratio_type, every):
+            first = to_frame(kind, symbol, table.first_versions(), **labels)
             frames.append(first.assign(published_at=to_times(table.published_at), version=1))
-            second = to_frame(kind, symbol, table.final(), ratio_type=ratio).iloc[table.revised]
+            second = to_frame(kind, symbol, table.final(), **labels).iloc[table.revised]
             frames.append(second.assign(published_at=to_times(table.revised_at), version=2))
         return pd.concat(frames, ignore_index=True).sort_values(
             "published_at", kind="stable", ignore_index=True
@@ -216,15 +233,26 @@ class Market(ABC):
         symbol: str,
         start: datetime | None,
         end: datetime | None,
+        period: str | None,
         ratio_type: str | None,
         every: timedelta,
-    ) -> list[tuple[str, Table]]:
+    ) -> Iterator[tuple[_Labels, Table]]:
         start_ms, end_ms = to_ms(start or self.start), to_ms(end or self.end)
+        width = period or next(iter(self.periods(kind, symbol)), "5m")
         ratios = RATIOS if kind == "long_short_ratio" and ratio_type is None else (ratio_type or RATIOS[0],)
-        return [
-            (ratio, self.table(kind, symbol, start_ms=start_ms, end_ms=end_ms, ratio_type=ratio, every=every))
-            for ratio in ratios
-        ]
+        for ratio in ratios:
+            yield (
+                {"ratio_type": ratio, "period": width},
+                self.table(
+                    kind,
+                    symbol,
+                    start_ms=start_ms,
+                    end_ms=end_ms,
+                    period=width,
+                    ratio_type=ratio,
+                    every=every,
+                ),
+            )
 
 
 def to_ms(at: datetime) -> int:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import signal
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -22,51 +20,12 @@ from simulator.errors import ExchangeError
 from simulator.faults import Fault, FaultInjector, FaultPlan, plan_from
 from simulator.limits import Limiter, RateLimits
 from simulator.market import Market, to_time
+from simulator.replies import Reply, RequestRecord, broken_reply, json_reply, plain_record
 from simulator.routes import ENDPOINTS
 
 HOST = "127.0.0.1"
 LOG_LENGTH = 200_000
-_HTML_502 = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RequestRecord:
-    """One request that the simulator got.
-
-    Attributes
-    ----------
-    at : datetime
-        Real time of arrival (UTC).
-    exchange_time : datetime
-        What the exchange's clock showed (UTC).
-    method, path : str
-    query : dict
-    status : int
-        HTTP status of the answer; 0 when the connection was reset on purpose.
-    fault : str, optional
-        The fault that was injected.
-    weight : int
-        What the request was charged.
-    """
-
-    at: datetime
-    exchange_time: datetime
-    method: str
-    path: str
-    query: dict[str, str]
-    status: int
-    fault: Fault | None
-    weight: int
-
-
-@dataclass(frozen=True)
-class _Reply:
-    status: int
-    body: bytes
-    headers: dict[str, str]
-    fault: Fault | None = None
-    weight: int = 0
 
 
 class Simulator:
@@ -166,30 +125,30 @@ class Simulator:
             return await self._spoil(request, reply)
         return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
-    def _reply(self, request: web.Request, fault: Fault | None) -> _Reply:
+    def _reply(self, request: web.Request, fault: Fault | None) -> Reply:
         endpoint = ENDPOINTS.get(request.path)
         if endpoint is None or request.method != "GET":
             body = {"code": -5000, "msg": f"Path {request.path}, Method {request.method} is invalid"}
-            return _reply(404, body, {})
+            return json_reply(404, body, {})
         weight = endpoint.weight(request.query)
         verdict = self.limiter.charge(endpoint.pool, weight)
         if verdict.status != 200:
-            return _reply(verdict.status, {"code": -1003, "msg": verdict.message}, verdict.headers)
+            return json_reply(verdict.status, {"code": -1003, "msg": verdict.message}, verdict.headers)
         if fault == "418":
             ban = self.limiter.ban(self.faults.ban_seconds)
-            return _reply(418, {"code": -1003, "msg": ban.message}, ban.headers, fault, weight)
+            return json_reply(418, {"code": -1003, "msg": ban.message}, ban.headers, fault, weight)
         if fault == "429":
             headers = verdict.headers | {"Retry-After": "1"}
-            return _reply(429, {"code": -1003, "msg": "Too many requests."}, headers, fault, weight)
+            return json_reply(429, {"code": -1003, "msg": "Too many requests."}, headers, fault, weight)
         if fault == "5xx":
-            return _broken(len(self.requests), verdict.headers, weight)
+            return broken_reply(len(self.requests), verdict.headers, weight)
         try:
             body = endpoint.answer(self.market, request.query, self.clock.now_ms())
         except ExchangeError as error:
-            return _reply(error.status, error.body, verdict.headers, None, weight)
-        return _reply(200, body, verdict.headers, fault, weight)
+            return json_reply(error.status, error.body, verdict.headers, None, weight)
+        return json_reply(200, body, verdict.headers, fault, weight)
 
-    async def _spoil(self, request: web.Request, reply: _Reply) -> web.StreamResponse:
+    async def _spoil(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         """Send a body slowly, or half of it and then nothing more."""
         headers = reply.headers | {"Content-Length": str(len(reply.body))}
         response = web.StreamResponse(status=reply.status, headers=headers)
@@ -214,7 +173,7 @@ class Simulator:
                     self.faults = plan_from(await request.json())
                 return web.json_response(self.faults.as_dict())
             if what == "requests":
-                return web.json_response([_plain(record) for record in self.requests])
+                return web.json_response([plain_record(record) for record in self.requests])
             if what == "clock":
                 return web.json_response(
                     self._move_clock(await request.json() if request.can_read_body else {})
@@ -271,37 +230,6 @@ async def _serve(simulator: Simulator) -> None:
         _log.info("simulator started", extra={"url": simulator.url, "speed": speed})
         print(f"simulator: {simulator.url}", flush=True)
         await ended.wait()
-
-
-def _reply(
-    status: int, body: Any, headers: dict[str, str], fault: Fault | None = None, weight: int = 0
-) -> _Reply:
-    encoded = json.dumps(body, separators=(",", ":")).encode()
-    return _Reply(
-        status, encoded, headers | {"Content-Type": "application/json;charset=UTF-8"}, fault, weight
-    )
-
-
-def _broken(turn: int, headers: dict[str, str], weight: int) -> _Reply:
-    """Return one of the server errors in turn: two of the exchange, two of what stands before it."""
-    status = (500, 502, 503, 504)[turn % 4]
-    if status in (502, 504):
-        return _Reply(status, _HTML_502, headers | {"Content-Type": "text/html"}, "5xx", weight)
-    body = {"code": -1001, "msg": "Internal error; unable to process your request. Please try again."}
-    return _reply(status, body, headers, "5xx", weight)
-
-
-def _plain(record: RequestRecord) -> dict[str, Any]:
-    return {
-        "at": record.at.isoformat(),
-        "exchange_time": record.exchange_time.isoformat(),
-        "method": record.method,
-        "path": record.path,
-        "query": record.query,
-        "status": record.status,
-        "fault": record.fault,
-        "weight": record.weight,
-    }
 
 
 def make_clock(market: Market, *, speed: float) -> Clock:

@@ -94,8 +94,10 @@ def _marks(symbol: str, table: Table, ratio_type: str, period: str) -> Iterator[
     del ratio_type, period
     names = ("mark_price", "index_price", "predicted_funding_rate")
     following = _times(table.columns["next_funding_time"])
-    for time, next_time, *values in zip(_times(table.time), following, *_lists(table, names), strict=True):
-        yield MarkPrice(symbol, time, *values, next_time)
+    for time, next_time, mark, index, rate in zip(
+        _times(table.time), following, *_lists(table, names), strict=True
+    ):
+        yield MarkPrice(symbol, time, mark, index, rate, next_time)
 
 
 def _interest(symbol: str, table: Table, ratio_type: str, period: str) -> Iterator[Row]:
@@ -121,7 +123,8 @@ def _funding(symbol: str, table: Table, ratio_type: str, period: str) -> Iterato
 
 def _liquidations(symbol: str, table: Table, ratio_type: str, period: str) -> Iterator[Row]:
     del ratio_type, period
-    events = _times(table.columns["event_time"]) if "event_time" in table.columns else [None] * len(table)
+    unknown: list[datetime | None] = [None] * len(table)
+    events = _times(table.columns["event_time"]) if "event_time" in table.columns else unknown
     names = (
         "side",
         "price",
@@ -133,16 +136,17 @@ def _liquidations(symbol: str, table: Table, ratio_type: str, period: str) -> It
         "status",
     )
     for time, event, *values in zip(_times(table.time), events, *_lists(table, names), strict=True):
-        yield Liquidation(symbol, time, *values, event)
+        yield Liquidation(symbol, time, **dict(zip(names, values, strict=True)), event_time=event)
 
 
 def _books(symbol: str, table: Table, ratio_type: str, period: str) -> Iterator[Row]:
     del ratio_type, period
     sides = [table.columns[name].tolist() for name in _BOOK_SIDES]
-    for time, *side, update in zip(
-        _times(table.time), *sides, table.columns["last_update_id"].tolist(), strict=True
-    ):
-        yield OrderBookSnapshot(symbol, time, *side, update)
+    updates = table.columns["last_update_id"].tolist()
+    for time, update, *side in zip(_times(table.time), updates, *sides, strict=True):
+        yield OrderBookSnapshot(
+            symbol, time, **dict(zip(_BOOK_SIDES, side, strict=True)), last_update_id=update
+        )
 
 
 _Maker = Callable[[str, Table, str, str], Iterable[Row]]
