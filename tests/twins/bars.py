@@ -12,7 +12,7 @@ import pandas as pd
 
 from .books import order_book
 from .grid import build_grid, merge_coverage
-from .raw import BAR, Raw, instants, micros, table
+from .raw import BAR, Raw, instants, micros, table, tables
 from .sources import (
     BarsOfListing,
     Clock,
@@ -67,7 +67,7 @@ def align_bars(raw: Raw, *, now: pd.Timestamp | None = None, clock: Clock | None
     symbol, time, available_at, segment_start, owns_from and owns_to (microseconds: which source rows the
     listing owns), is_filled, the kline's values, and the columns of `sources` and `books`
     """
-    clock = clock or Clock()
+    raw, clock = tables(raw), clock or Clock()
     grid = build_grid(raw, now=now)
     parts = []
     for (symbol, owns_from), rows in grid.groupby(["symbol", "owns_from"], sort=True):

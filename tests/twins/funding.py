@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .raw import DAY, HOUR, MINUTE, NEVER, Micros, Raw, micros
+from .raw import DAY, HOUR, MINUTE, NEVER, Micros, Raw, micros, tables
 from .sources import BarsOfListing, Clock, newest_known, own_rows, take
 from .windows import Array, is_flat, ratio
 
@@ -175,5 +175,6 @@ def _of_listing(raw: Raw, rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
 
 def features(bars: pd.DataFrame, raw: Raw, *, clock: Clock | None = None) -> pd.DataFrame:
     """Compute the funding group from bars, raw settlements and raw mark prices (see `price.features`)."""
+    raw = tables(raw)
     listings = bars.groupby(["symbol", "owns_from"], sort=True)
     return pd.concat([_of_listing(raw, rows, clock or Clock()) for _, rows in listings])

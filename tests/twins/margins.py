@@ -120,8 +120,8 @@ def _nearly_tied(values: Array) -> np.ndarray:
 def undecided(bars: pd.DataFrame, features: pd.DataFrame, counted: np.ndarray) -> pd.DataFrame:
     """Mark the values of thresholded features whose input lies within 1e-9 of the threshold.
 
-    Inputs that are exactly equal stay decided where both sides compare the same doubles (oi_quadrant, ties
-    of ranks): there a difference would be an error.
+    Decided stay: what both sides compare as the very same doubles (prices, equal open interest or ranked
+    values), and percentiles, quotients of whole numbers that round alike. There a difference is an error.
 
     Parameters
     ----------
@@ -129,11 +129,9 @@ def undecided(bars: pd.DataFrame, features: pd.DataFrame, counted: np.ndarray) -
     counted : rows that take part in the cross-section (see `cross_asset.membership`)
     """
     marks = pd.DataFrame(index=features.index)
-    percentile = features["funding_percentile"].to_numpy()
     r8 = features["funding_annualized"].to_numpy() / (3 * 365)
     marks["liq_spike"] = _near(features["liq_zscore_24h"].to_numpy(), 3)
-    marks["funding_extreme_positive"] = _near(percentile, 0.95) | (np.abs(r8 - 0.000101) <= 1e-12)
-    marks["funding_extreme_negative"] = _near(percentile, 0.05)
+    marks["funding_extreme_positive"] = np.abs(r8 - 0.000101) <= TOLERANCE * 0.000101
     marks["oi_quadrant"] = by_segment(bars, _price_hardly_moved)["near"].to_numpy() == 1
     rows_at = list(pd.Series(micros(bars["time"])).groupby(micros(bars["time"])).indices.values())
     for name, ranked in RANKED.items():

@@ -58,12 +58,23 @@ def instants(numbers: Micros) -> pd.Series:
     return times.dt.tz_localize("UTC")
 
 
+class Tables(dict[str, pd.DataFrame]):
+    """All raw tables, each already as `table` gives it."""
+
+
+def tables(raw: Raw) -> Tables:
+    """Bring all raw tables into shape once (see `table`)."""
+    return raw if isinstance(raw, Tables) else Tables({name: table(raw, name) for name in COLUMNS})
+
+
 def table(raw: Raw, name: str) -> pd.DataFrame:
     """Give one raw table with exactly the columns of `COLUMNS`, empty when the frame is absent.
 
     Times become timezone-aware UTC microseconds and measures float64; columns that a frame lacks are
     missing values.
     """
+    if isinstance(raw, Tables):
+        return raw[name]
     given = raw.get(name, pd.DataFrame())
     frame = pd.DataFrame(index=pd.RangeIndex(len(given)))
     for column in COLUMNS[name]:

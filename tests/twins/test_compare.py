@@ -1,6 +1,5 @@
 """The comparison itself: what it accepts, and what it must notice."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,6 @@ from .examples import START, klines
 from .raw import COLUMNS
 from .twin import Twin, compute_features, compute_twin
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-SHARED_DATA = Path(os.environ.get("PERPMART_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
-
 
 @pytest.fixture(scope="module")
 def twin() -> Twin:
@@ -22,10 +18,10 @@ def twin() -> Twin:
     return compute_twin({"ohlcv": klines(closes.tolist())}, benchmark="SOL/USDT")
 
 
-def test_catalogue_is_complete_and_in_order() -> None:
-    catalogue = SHARED_DATA.parent / "feature_catalogue.csv"
+def test_catalogue_is_complete_and_in_order(shared_data: Path) -> None:
+    catalogue = shared_data.parent / "feature_catalogue.csv"
     if not catalogue.exists():
-        pytest.skip(f"{catalogue} is absent (PERPMART_SHARED_DATA)")
+        pytest.skip(f"{catalogue} is absent")
     names = pd.read_csv(catalogue)["feature"].tolist()
     assert list(compute_features({"ohlcv": klines([1.0, 2.0])})) == names
     assert len(names) == 170

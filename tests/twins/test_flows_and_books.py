@@ -14,7 +14,7 @@ DAYS_2 = 600
 
 
 def forced(*events: tuple[int, str, float], watched: int = DAYS_2, bars: int = DAYS_2) -> pd.DataFrame:
-    """Compute the group from events (bar, side, quantity) on bars of which the first `watched` were watched."""
+    """Compute the group from events (bar, side, quantity) on bars, the first of them `watched`."""
     rows = [(START + bar * BAR, side, 10.0, quantity) for bar, side, quantity in events]
     raw = {
         "ohlcv": klines([10.0] * bars),

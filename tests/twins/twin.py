@@ -7,7 +7,7 @@ import pandas as pd
 from . import cross_asset, funding, liquidations, ls_ratio, oi, order_book, price, quality, time, volume
 from .bars import align_bars
 from .margins import scales, undecided
-from .raw import Raw
+from .raw import Raw, tables
 from .sources import Clock
 
 
@@ -46,6 +46,7 @@ def compute_twin(
     now : the exchange's clock; klines not closed by then are left out
     clock : lags and limits; None takes those of the definition
     """
+    raw = tables(raw)
     bars = align_bars(raw, now=now, clock=clock)
     groups = [
         price.features(bars),
