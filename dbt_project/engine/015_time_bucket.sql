@@ -1,0 +1,46 @@
+-- The roll-ups are written with TimescaleDB's time_bucket, first and last. Where the extension is missing these stand in.
+do $$
+begin
+    if exists (select 1 from pg_extension where extname = 'timescaledb') then
+        drop function if exists time_bucket(interval, timestamptz);
+        drop function if exists time_bucket(interval, timestamptz, interval);
+        drop aggregate if exists first(float8, timestamptz);
+        drop aggregate if exists last(float8, timestamptz);
+        return;
+    end if;
+
+    -- TimescaleDB counts buckets from Monday 2000-01-03, which every width up to a day divides alike.
+    create or replace function time_bucket(width interval, at timestamptz) returns timestamptz
+    language sql immutable parallel safe
+    return date_bin(width, at, timestamptz '2000-01-03 00:00:00+00');
+
+    create or replace function time_bucket(width interval, at timestamptz, shift interval) returns timestamptz
+    language sql immutable parallel safe
+    return date_bin(width, at, timestamptz '2000-01-03 00:00:00+00' + shift);
+
+    create or replace function first_step(state float8[], value float8, at timestamptz) returns float8[]
+    language plpgsql immutable parallel safe
+    as $step$
+    begin
+        if at is null or (state is not null and state[2] <= extract(epoch from at)) then
+            return state;
+        end if;
+        return array[value, extract(epoch from at)];
+    end
+    $step$;
+    create or replace function last_step(state float8[], value float8, at timestamptz) returns float8[]
+    language plpgsql immutable parallel safe
+    as $step$
+    begin
+        if at is null or (state is not null and state[2] >= extract(epoch from at)) then
+            return state;
+        end if;
+        return array[value, extract(epoch from at)];
+    end
+    $step$;
+    create or replace function first_element(state float8[]) returns float8
+    language sql immutable parallel safe return state[1];
+    create or replace aggregate first(float8, timestamptz) (sfunc = first_step, stype = float8[], finalfunc = first_element);
+    create or replace aggregate last(float8, timestamptz) (sfunc = last_step, stype = float8[], finalfunc = first_element);
+end
+$$;

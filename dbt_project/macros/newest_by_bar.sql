@@ -1,0 +1,29 @@
+{# For each bar the newest row of a source that became known since the bar before, as array[stamp, measures...];
+   a bar that is the first of its scope or segment gets the newest row known at all. A running max() over these
+   arrays, whose first element is the stamp, carries them as of. #}
+{% macro newest_by_bar(view, table, measures, lag, stamp='time', kind='true') -%}
+    select symbol, time, max(newest) as newest
+    from (
+        select
+            symbol,
+            bar_open(known_at - interval '1 microsecond') as time,
+            array[extract(epoch from {{ stamp }}), {{ measures | join(', ') }}]::float8[] as newest
+        from {{ view }}
+        where {{ kind }} and {{ from_scope_start(before=lag, time=stamp) }}
+        union all
+        select
+            b.symbol,
+            b.time,
+            array[extract(epoch from v.{{ stamp }}), v.{{ measures | join(', v.') }}]::float8[]
+        from first_bars as b
+        inner join {{ view }} as v
+            on b.symbol = v.symbol
+            and {{ kind }}
+            and v.{{ stamp }} = (
+                select max(t.{{ stamp }})
+                from {{ table }} as t
+                where t.symbol = b.symbol and {{ kind }} and t.{{ stamp }} <= b.available_at - interval '{{ lag }}'
+            )
+    ) as known
+    group by symbol, time
+{%- endmacro %}
