@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     schema_prefix: str = Field(
         "", pattern=r"^([a-z_][a-z0-9_]{0,20})?$", description="put before every schema's name"
     )
+    threads: int = Field(2, ge=1, le=64, description="models that dbt builds at once")
     state_dir: Path = Field(Path(".perpmart"), description="folder of the embedded servers")
     shared_data: Path | None = Field(None, description="folder of recorded market data that tests may use")
 

@@ -3,8 +3,8 @@
 PostgreSQL refuses to run as root, so root's servers run as an unprivileged account. That account cannot reach
 below a private folder (a checkout in ``/root``, one of ``mktemp -d``), yet the data belong there. Two
 things get it in without opening any folder: a server is started with its data folder as its working
-directory and knows it as ``/proc/self/cwd``, and its programs are copied to the socket folder when they cannot
-be reached where they are.
+directory and knows it as ``/proc/self/cwd``, and its programs are copied to the socket folder when they
+cannot be reached where they are.
 """
 
 import os

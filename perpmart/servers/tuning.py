@@ -44,7 +44,7 @@ def bulk_settings(*, memory: int, free_disk: int, shared_memory: int) -> dict[st
         "min_wal_size": "256MB",
         "checkpoint_timeout": "15min",
         "wal_compression": "on",
-        # Nobody replicates from here; and a table filled in the transaction that empties it is then not logged.
+        # Nobody replicates from here; a table filled in the transaction that empties it is then not logged.
         "wal_level": "minimal",
         "max_wal_senders": "0",
         # A crash of the machine may lose what was committed in the last half second, never tear it: rows and
