@@ -48,12 +48,6 @@ def refuse(table: Table, rules: Iterable[tuple[str, str]]) -> str:
 
 
 @cache
-def find_symbols(table: Table) -> str:
-    """Give the staged symbols."""
-    return f"select distinct symbol from {staging_name(table)} order by symbol"
-
-
-@cache
 def find_repeated(table: Table) -> str:
     """Say whether a key was staged more than once."""
     key = ", ".join(table.key)
@@ -61,26 +55,35 @@ def find_repeated(table: Table) -> str:
 
 
 @cache
-def find_neighbours(table: Table) -> str:
-    """Give bounds of the staged times, number of rows, and whether the table has rows within any series."""
+def find_series(table: Table) -> str:
+    """Give each staged series (key columns before the time), its first and last time, and its rows."""
     series = ", ".join(table.series)
+    return (
+        f"select {series}, min({table.clock}), max({table.clock}), count(*)"
+        f" from {staging_name(table)} group by {series}"
+    )
+
+
+@cache
+def find_neighbours(table: Table) -> str:
+    """Say whether the table has rows within the bounds of any series; takes one array a column."""
+    arrays = [*("%s::text[]" for _ in table.series), "%s::timestamptz[]", "%s::timestamptz[]"]
     same = " and ".join(f"t.{column} = g.{column}" for column in table.series)
     return (
-        f"with g as (select {series}, min({table.clock}) as lo, max({table.clock}) as hi, count(*) as n"
-        f" from {staging_name(table)} group by {series})"
-        f" select min(lo), max(hi), coalesce(sum(n), 0)::bigint, coalesce(bool_or(exists (select"
-        f" from {table.name} as t where {same} and t.{table.clock} between g.lo and g.hi)), false) from g"
+        f"select exists (select from unnest({', '.join(arrays)}) as g ({', '.join(table.series)}, lo, hi)"
+        f" where exists (select from {table.name} as t"
+        f" where {same} and t.{table.clock} between g.lo and g.hi))"
     )
 
 
 @cache
 def insert_new(table: Table, source: Source) -> str:
-    """Insert staged rows where the table has none in their range."""
+    """Insert staged rows where the table has none in their range; fails when a key comes twice."""
     columns = _stored_columns(table)
     return (
         f"insert into {table.name} ({', '.join(columns)}, source, ingested_at)"
         f" select {', '.join(columns)}, '{source}', %(stamp)s from {staging_name(table)}"
-        f" order by {', '.join(table.key)} on conflict do nothing"
+        f" order by {', '.join(table.key)}"
     )
 
 

@@ -61,6 +61,7 @@ create table ohlcv (
     constraint ohlcv_volumes_are_finite check (
         volume >= 0 and volume < 'infinity' and quote_volume >= 0 and quote_volume < 'infinity' and trades >= 0
     ),
+    constraint ohlcv_trades_move_volume check (trades = 0 or volume > 0),
     constraint ohlcv_takers_are_part_of_the_whole check (
         taker_buy_base >= 0 and taker_buy_base <= volume * 1.000000001
         and taker_buy_quote >= 0 and taker_buy_quote < 'infinity'
@@ -72,6 +73,8 @@ comment on constraint ohlcv_time_is_on_the_grid on ohlcv is 'time off the grid o
 comment on constraint ohlcv_prices_are_positive on ohlcv is 'price not positive and finite';
 comment on constraint ohlcv_prices_lie_within_low_and_high on ohlcv is 'open or close outside low..high';
 comment on constraint ohlcv_volumes_are_finite on ohlcv is 'volume or number of trades negative or not finite';
+comment on constraint ohlcv_trades_move_volume on ohlcv is
+'trades without volume (klines of a mark or index price are no trades)';
 comment on constraint ohlcv_takers_are_part_of_the_whole on ohlcv is 'taker volume negative or above the whole';
 comment on table ohlcv is 'Closed klines. One row per symbol, timeframe and open time';
 comment on column ohlcv.timeframe is 'Width of the bar: 5m, 1h, ...';
