@@ -4,8 +4,8 @@ Every function takes the bars of one listing (see `grid`) and gives columns of s
 
 Readings of the definition where its words leave room
 -----------------------------------------------------
-- The newest row is the one with the greatest known_at; among equal ones the finest period wins, also where one
-  of its two measures is unknown.
+- The newest row is the one with the greatest known_at; among equal ones the finest period wins, also where
+  one of its two measures is unknown.
 - Stale means strictly older than 24 h at the bar's close, by the row's own stamp.
 - mark_price and index_price come from one row, the newest of (A - 60 s, A], whether or not both are given.
   next_funding_time and predicted_funding_rate come each from the newest row of (A - 10 min, A] that has it:
