@@ -19,7 +19,7 @@ from collectors.archive_kinds import recognise
 from collectors.archive_report import FileReport, ImportReport, Progress
 from collectors.archive_shape import Shape
 from collectors.coverage import Segment, merge_segments
-from collectors.rows import Coverage, FundingRate, Instrument, Refusal, Row
+from collectors.rows import Coverage, FundingRate, Instrument, Kline, Refusal, Row
 from collectors.writer import Writer, WriteResult
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -155,9 +155,18 @@ class _Reading:
                 self.lines += 1
                 self._read(line, portion)
             if len(portion.rows) + len(portion.refusals) >= _CHUNK:
-                yield portion
+                yield self._bounded(portion)
                 portion = _Portion([], [], [])
-        yield portion
+        yield self._bounded(portion)
+
+    def _bounded(self, portion: _Portion) -> _Portion:
+        times: dict[str, list[datetime]] = {}
+        for row in portion.rows:
+            times.setdefault(row.symbol, []).append(_time_of(row))
+        for symbol, moments in times.items():
+            moments += self.bounds.get(symbol, ())
+            self.bounds[symbol] = (min(moments), max(moments))
+        return portion
 
     def _read(self, line: Line, portion: _Portion) -> None:
         try:
@@ -167,9 +176,6 @@ class _Reading:
             return
         portion.rows += rows
         portion.origins += [line.origin] * len(rows)
-        time = _time_of(rows[0])
-        first, last = self.bounds.get(rows[0].symbol, (time, time))
-        self.bounds[rows[0].symbol] = (min(first, time), max(last, time))
 
     def report(self, result: WriteResult, checked: bool, error: str = "") -> FileReport:
         """Sum up."""
@@ -244,18 +250,19 @@ def _parse(line: Line, shape: Shape) -> list[Row]:
 
 
 def _time_of(row: Row) -> datetime:
+    if isinstance(row, Kline):
+        return row.time
     if isinstance(row, FundingRate):
         return row.funding_time
-    if isinstance(row, Instrument):
-        return row.valid_from
-    return row.time
+    return row.valid_from if isinstance(row, Instrument) else row.time
 
 
 def _cells(text: str) -> list[str]:
     if '"' in text:
         return [cell.strip() for cell in next(csv.reader([text]), [])]
-    return [cell.strip() for cell in text.split(",")]
+    cells = text.split(",")
+    return [cell.strip() for cell in cells] if " " in text or "\t" in text else cells
 
 
 def _is_blank(text: str) -> bool:
-    return not text.strip(", \t\r")
+    return not text or (text[0] in ", \t\r" and not text.strip(", \t\r"))

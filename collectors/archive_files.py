@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -136,13 +137,14 @@ def _members(path: Path, stack: ExitStack) -> Iterator[tuple[str, IO[bytes] | gz
 def _lines(name: str, stream: IO[bytes] | gzip.GzipFile, size: int) -> Iterator[Line]:
     # What the file claims about its size is not believed: bytes are counted as they come.
     total, number = 0, 0
-    while chunk := stream.readline(LONGEST_LINE):
+    readline = io.BufferedReader(stream, 2**20).readline  # type: ignore[type-var]
+    while chunk := readline(LONGEST_LINE):
         number += 1
         total += len(chunk)
         too_long = len(chunk) == LONGEST_LINE and not chunk.endswith(b"\n")
         rest = chunk
         while too_long and rest and not rest.endswith(b"\n"):
-            rest = stream.readline(LONGEST_LINE)
+            rest = readline(LONGEST_LINE)
             total = _counted(total + len(rest), size)
         text = chunk.decode("utf-8-sig" if number == 1 else "utf-8", "backslashreplace")
         yield Line(f"{name}:{number}", text.rstrip("\r\n"), too_long)

@@ -102,13 +102,13 @@ def _klines(name: FileName, columns: tuple[str, ...], body: Sequence[list[str]],
     prices = [at[column] for column in ("open", "high", "low", "close", "volume")]
     close_time, quote, count = at.get("close_time"), at.get("quote_volume"), at.get("count")
     base_bought, quote_bought = at.get("taker_buy_volume"), at.get("taker_buy_quote_volume")
-    last = width - timedelta(milliseconds=1)
+    opened, last = at["open_time"], width // timedelta(milliseconds=1) - 1
 
     def parse(cells: list[str]) -> list[Row]:
-        time = instant(cells[at["open_time"]])
-        if close_time is not None and instant(cells[close_time]) - time != last:
+        time = instant(cells[opened])
+        if close_time is not None and int(cells[close_time]) - int(cells[opened]) != last:
             raise ValueError(f"close time does not fit the timeframe {timeframe}")
-        open_, high, low, close, volume = (float(cells[index]) for index in prices)
+        open_, high, low, close, volume = [float(cells[index]) for index in prices]
         return [
             Kline(
                 symbol,

@@ -143,12 +143,12 @@ def instant(text: str) -> datetime:
         When it is neither, or outside the calendar.
     """
     if text.isdigit():
-        milliseconds = int(text)
+        seconds, milliseconds = divmod(int(text), 1000)
         try:
-            whole = datetime.fromtimestamp(milliseconds // 1000, UTC)
-        except (OverflowError, OSError) as error:
-            raise ValueError(f"time {text} outside the calendar") from error
-        return whole.replace(microsecond=milliseconds % 1000 * 1000)
+            whole = datetime.fromtimestamp(seconds, UTC)
+        except (OverflowError, OSError, ValueError) as error:
+            raise ValueError(f"time {text[:40]} outside the calendar") from error
+        return whole.replace(microsecond=milliseconds * 1000) if milliseconds else whole
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
