@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import ccxt
@@ -80,7 +80,8 @@ class _Exchange(binanceusdm):  # type: ignore[misc]
         lowered = {name.lower(): value for name, value in headers.items()}
         with contextlib.suppress(KeyError, ValueError):
             self._on_used_weight(int(lowered[_USED_WEIGHT]))
-        endpoint = urlsplit(url).path
+        endpoint, query = urlsplit(url).path, dict(parse_qsl(urlsplit(url).query))
+        symbol = query.get("symbol") or query.get("pair", "")
         code_and_message = response if isinstance(response, dict) else {}
         if code >= 400:
             raise error_from_response(
@@ -90,10 +91,11 @@ class _Exchange(binanceusdm):  # type: ignore[misc]
                 message=str(code_and_message.get("msg") or body),
                 retry_after=_seconds(lowered.get("retry-after")),
                 answered_at=_date(lowered.get("date")),
+                symbol=symbol,
             )
         if not isinstance(response, (dict, list)):
             raise NotJsonError(endpoint, f"HTTP {code}, but no JSON: {shorten(body)!r}")
-        if (error := error_of(response, endpoint, status=code)) is not None:
+        if (error := error_of(response, endpoint, status=code, symbol=symbol)) is not None:
             raise error
 
 
