@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from collectors.client import BinanceFuturesClient
 from collectors.collection import CollectionResult, KindResult, ProgressCallback, merge_results
@@ -104,7 +104,8 @@ class HistoricalDataCollector:
         requests, retries = self._client.requests, self._client.retries
         start = as_instant(start_date)
         now = await self._client.server_time(attempts=FIRST_ATTEMPTS)
-        end = now if end_date is None else as_instant(end_date)
+        # Without an end this very instant belongs to the range too.
+        end = now + timedelta.resolution if end_date is None else as_instant(end_date)
         if start >= end:
             raise RangeError(f"the range from {start.isoformat()} to {end.isoformat()} is empty")
         listings = await self._find_listings(symbols)

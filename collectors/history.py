@@ -118,11 +118,12 @@ class HistoryReader:
         return KindResult(listing.symbol, stream, holes=holes)
 
     def _within_life(self, kind: Kind, listing: Instrument, start: datetime, end: datetime) -> Segment:
-        end = min(ceil(end, kind.width), kind.end_of_reading(self._now))
+        """Give the range of row times: of the bars asked for, as far as they were traded and have ended."""
         if listing.valid_to is not None:
-            end = min(end, ceil(listing.valid_to, kind.width))
-        first = floor(listing.valid_from, kind.width) + kind.first_after
-        return max(ceil(start, kind.width), first), end
+            end = min(end, listing.valid_to)
+        first = max(ceil(start, kind.width), floor(listing.valid_from, kind.width))
+        last = min(ceil(end, kind.width) + kind.shift, kind.end_of_reading(self._now))
+        return first + kind.shift, last
 
     def _split_expired(self, kind: Kind, missing: list[Segment]) -> tuple[list[Segment], list[Segment]]:
         """Split what is missing into what the exchange no longer has and what it still gives."""

@@ -56,8 +56,8 @@ class Kind:
         The row stamped T describes what follows T: the newest one usable began a width ago.
     every_step : bool
         There is a row at every grid point; one that is missing is a hole, not a quiet market.
-    first_after : timedelta
-        From the listing to the first row that can be.
+    shift : timedelta
+        From the open of a bar to the time of its row.
     kept : timedelta or None
         How far back the exchange goes; None: to the listing.
     """
@@ -70,7 +70,7 @@ class Kind:
     known_after: timedelta = BAR
     closed_only: bool = False
     every_step: bool = True
-    first_after: timedelta = timedelta(0)
+    shift: timedelta = timedelta(0)
     kept: timedelta | None = None
 
     def end_of_reading(self, now: datetime) -> datetime:
@@ -216,7 +216,7 @@ KINDS: Mapping[str, Kind] = {
             _fetch_mark_price,
             rows_per_page=KLINES_PAGE,
             known_after=10 * _SECOND,
-            first_after=BAR,
+            shift=BAR,
         ),
         Kind("open_interest", f"open_interest:{TIMEFRAME}", _fetch_open_interest, kept=KEPT),
         # 180 days: 540 settlements at 8 h, and rarely a second page at 4 h.
