@@ -1,0 +1,23 @@
+-- Every vector that readers of Redis may have acted on, as it was sent.
+
+create table if not exists served (
+    symbol text not null,
+    timeframe text not null,
+    time timestamptz not null,
+    available_at timestamptz not null,
+    pushed_at timestamptz not null,
+    revision integer not null check (revision > 0),
+    feature_set text not null,
+    unknown_sources text [] not null default '{}',
+    v double precision [] not null,
+    primary key (symbol, timeframe, time, revision)
+);
+comment on table served is
+'Vectors pushed to the online store, to be compared with the mart later. One row per symbol, timeframe, bar and revision';
+comment on column served.time is 'Open of the bar, UTC';
+comment on column served.available_at is 'First instant at which the bar may be used, UTC';
+comment on column served.pushed_at is 'When the vector was sent, UTC';
+comment on column served.revision is '1 for the first version of the bar that was sent; each correction has the next number';
+comment on column served.feature_set is 'Hash of names, order and formulas of the features';
+comment on column served.unknown_sources is 'Sources collected for the symbol that were not known at this bar';
+comment on column served.v is 'The features in registry order as sent: NaN stands for NULL';

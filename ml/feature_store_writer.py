@@ -1,0 +1,127 @@
+"""The writing side of the online store: one atomic step a vector, newer bars and higher revisions win."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import redis
+
+from collectors.symbols import canonical_symbol
+from ml.errors import CorruptVectorError
+from ml.feature_vector import VectorToPush, pack_record, pack_values, to_microseconds
+from ml.redis_client import Keys, named_redis_errors, open_redis
+from ml.registry import FeatureSet
+from ml.store_scripts import FILL_HISTORY, PUSH
+
+
+class PushOutcome(NamedTuple):
+    """What became of a pushed vector.
+
+    ``outcome`` is ``written``, ``unchanged`` (the same vector was there), ``older`` (a newer bar is there) or
+    ``superseded`` (the same bar is there with another content and at least this revision); ``revision`` is
+    the one that stands.
+    """
+
+    outcome: str
+    revision: int
+
+
+class FeatureStoreWriter:
+    """Writes vectors for `ml.feature_store.FeatureStore` to read.
+
+    Parameters
+    ----------
+    redis_or_url : str or redis.Redis
+        An address, or a client that returns bytes (``decode_responses=False``).
+    namespace : str, optional
+        First part of every key.
+    history : int, optional
+        Past bars kept for each symbol.
+    clock : callable, optional
+        Gives the present as an aware datetime.
+    """
+
+    def __init__(
+        self,
+        redis_or_url: str | redis.Redis,
+        *,
+        namespace: str = "perpmart",
+        history: int = 300,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._redis: Any = open_redis(redis_or_url)
+        self._keys = Keys(namespace)
+        self._history = history
+        self._clock = clock
+        self._push = self._redis.register_script(PUSH)
+        self._fill = self._redis.register_script(FILL_HISTORY)
+
+    def push(
+        self,
+        vector: VectorToPush,
+        feature_set: FeatureSet,
+        timeframe: str,
+        *,
+        pushed_at: datetime | None = None,
+    ) -> PushOutcome:
+        """Write a vector unless a newer one stands; tell the listeners when it was written.
+
+        Raises
+        ------
+        CorruptVectorError
+            The vector does not fit its feature set.
+        RedisError
+            Redis cannot be reached.
+        """
+        if vector.values.shape != (len(feature_set.names),):
+            raise CorruptVectorError(
+                f"{vector.symbol}: {vector.values.shape} values for {len(feature_set.names)} names"
+            )
+        symbol, moment = canonical_symbol(vector.symbol), pushed_at or self._clock()
+        stamp = to_microseconds(vector.time)
+        event = [symbol, timeframe, stamp, vector.revision]
+        with named_redis_errors():
+            outcome, revision = self._push(
+                keys=[
+                    self._keys.vector(symbol, timeframe),
+                    self._keys.history(symbol, timeframe),
+                    self._keys.feature_set(feature_set.hash),
+                ],
+                args=[
+                    stamp,
+                    to_microseconds(vector.available_at),
+                    to_microseconds(moment),
+                    vector.revision,
+                    feature_set.hash,
+                    pack_values(vector.values),
+                    ",".join(sorted(vector.unknown_sources)),
+                    feature_set.to_json(),
+                    pack_record(vector, moment, feature_set.hash),
+                    self._history,
+                    self._keys.channel,
+                    json.dumps(event),
+                ],
+            )
+        return PushOutcome(outcome.decode(), int(revision))
+
+    def fill_history(
+        self, symbol: str, timeframe: str, vectors: Sequence[VectorToPush], feature_set: FeatureSet
+    ) -> int:
+        """Put past bars beside the newest vector, for readers of sequences; returns how many were written."""
+        name, moment = canonical_symbol(symbol), self._clock()
+        arguments: list[int | bytes] = [self._history]
+        for vector in vectors:
+            record = pack_record(vector, moment, feature_set.hash)
+            arguments += [to_microseconds(vector.time), vector.revision, record]
+        keys = [self._keys.vector(name, timeframe), self._keys.history(name, timeframe)]
+        with named_redis_errors():
+            return int(self._fill(keys=keys, args=arguments))
+
+    def forget(self, symbol: str, timeframe: str) -> None:
+        """Remove a symbol's vector and history, so that an older bar can be pushed again."""
+        name = canonical_symbol(symbol)
+        with named_redis_errors():
+            self._redis.delete(self._keys.vector(name, timeframe), self._keys.history(name, timeframe))
