@@ -82,7 +82,7 @@ class Contract:
             for name, knots in paths.items()
         }
         following = np.searchsorted(self._settled.announced, instants, side="right")
-        columns["predicted_funding_rate"] = self._settled.predicted[np.maximum(bar - 1, 0)]
+        columns["predicted_funding_rate"] = self._settled.predicted[bar]
         columns["next_funding_time"] = self._settled.announced[following]
         return Table(instants, instants, columns)
 

@@ -20,7 +20,7 @@ _JITTER_MS = 16
 
 @dataclass(frozen=True)
 class Funding:
-    """Settlements of one symbol and the rate predicted at the end of each bar.
+    """Settlements of one symbol and the rate predicted at the open of each bar.
 
     Attributes
     ----------
@@ -32,8 +32,8 @@ class Funding:
         The instants with the exchange's jitter of 0..16 ms.
     rate, mark_price : array (m,)
     published_at : array of int (m,)
-    predicted : array (bars,)
-        Rate predicted at each bar's end, from the premium since the settlement before.
+    predicted : array (bars + 1,)
+        Rate predicted at the open of each bar, from the premium since the settlement before.
     """
 
     announced: Ints
@@ -77,7 +77,8 @@ def settle(config: MarketConfig, symbol: SymbolConfig, prices: Prices) -> Fundin
     previous = np.concatenate([position[:1], position[:-1]])
     count = np.maximum(position - previous, 1)
     average = (running[position] - running[previous]) / count
-    average[0] = prices.premium[0]
+    # Nothing is known of the time before the market's start.
+    average[0] = 0.0
     rate = _rate(config, average, hours)
     keys = times // HOUR_MS
     draw = scattered(config.seed, f"{symbol.symbol}/funding/jitter", keys)
@@ -109,13 +110,13 @@ def _following(symbol: SymbolConfig, times: Ints) -> Ints:
 def _predicted(
     config: MarketConfig, prices: Prices, running: Floats, position: Ints, following: Ints
 ) -> Floats:
-    """Return the rate predicted at each bar's end, shape (bars,)."""
+    """Return the rate predicted at each bar's open and at the last one's end, shape (bars + 1,)."""
     ends = np.arange(1, len(prices.premium) + 1, dtype=np.int64)
     current = np.searchsorted(position, ends, side="right") - 1
     # At the instant of a settlement the new period has no bar yet; the last one stands in for it.
     begin = np.minimum(position[current], ends - 1)
     average = (running[ends] - running[begin]) / (ends - begin)
-    return _rate(config, average, following[current])
+    return _rate(config, np.append(0.0, average), following[np.append(0, current)])
 
 
 def _rate(config: MarketConfig, premium: Floats, hours: Ints) -> Floats:

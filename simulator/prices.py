@@ -106,8 +106,8 @@ def trade_prices(config: MarketConfig, symbol: SymbolConfig, factor: Factor) -> 
     quote_decimals = min(8, symbol.price_decimals + symbol.quantity_decimals)
     return Prices(
         knots=knots,
-        mark_knots=_shadow(symbol, knots, fractions, basis * 0.5),
-        index_knots=_shadow(symbol, knots, fractions, basis),
+        mark_knots=_shadow(config, knots, fractions, basis * 0.5),
+        index_knots=_shadow(config, knots, fractions, basis),
         fractions=fractions,
         volume=volume,
         taker_buy=taker,
@@ -138,26 +138,29 @@ def _knots(config: MarketConfig, symbol: SymbolConfig, log_price: Floats, deviat
     opened = np.empty_like(close)
     opened[0] = to_units(np.array([symbol.price]), symbol.price_decimals)[0]
     opened[1:] = close[:-1] + gap[1:]
+    if config.restless:
+        opened = separate(opened)
     reach = stream(config.seed, symbol.symbol, "reach").exponential(0.5, (bars, 2))
     span = reach * (close * deviation)[:, None]
     high = np.maximum(opened, close) + np.rint(span[:, 0]).astype(np.int64)
     low = np.maximum(np.minimum(opened, close) - np.rint(span[:, 1]).astype(np.int64), 1)
+    if config.restless:
+        high, low = separate(high), separate(low, step=-1)
     usual = stream(config.seed, symbol.symbol, "order").random(bars) < 0.7
     low_first = usual == (close >= opened)
     return np.column_stack([opened, np.where(low_first, low, high), np.where(low_first, high, low), close])
 
 
-def _shadow(symbol: SymbolConfig, knots: Floats, fractions: Floats, basis: Floats) -> Floats:
+def _shadow(config: MarketConfig, knots: Floats, fractions: Floats, basis: Floats) -> Floats:
     """Return a path `basis` (log, shape (bars,)) below the last price's one, continuous from bar to bar."""
     before = np.concatenate([basis[:1], basis[:-1]])
-    drift = basis - before
-    result = np.empty_like(knots)
-    result[:, 1] = knots[:, 1] * np.exp(-(before + drift * fractions[:, 0]))
-    result[:, 2] = knots[:, 2] * np.exp(-(before + drift * fractions[:, 1]))
-    result[:, 3] = knots[:, 3] * np.exp(-basis)
-    result[1:, 0] = result[:-1, 3]
-    result[0, 0] = symbol.price * np.exp(-basis[0])
-    return decimal(to_units(result, MARK_DECIMALS), MARK_DECIMALS)
+    share = np.column_stack([np.zeros_like(basis), fractions, np.ones_like(basis)])
+    gap = before[:, None] + (basis - before)[:, None] * share
+    units = to_units(knots * np.exp(-gap), MARK_DECIMALS)
+    if config.restless:
+        units[:, 3] = separate(units[:, 3])
+    units[1:, 0] = units[:-1, 3]
+    return decimal(units, MARK_DECIMALS)
 
 
 def _volumes(
@@ -187,20 +190,24 @@ def taker_ratio(buy: Floats, sell: Floats) -> Floats:
 
 
 def _separate_ratio(taker: Ints, volume: Ints) -> Ints:
-    """Move taker volumes until neither they nor their ratio to the rest equals the bar's before."""
-    result = taker.copy()
-    ratio = taker_ratio(result.astype(np.float64), (volume - result).astype(np.float64))
-    same = (ratio[1:] == ratio[:-1]) | (result[1:] == result[:-1])
+    """Move taker volumes until no bar has its predecessor's buys, sells, or ratio of the two."""
+    buy, sell = taker.copy(), volume - taker
+    ratio = to_units(taker_ratio(buy.astype(np.float64), sell.astype(np.float64)), 4)
+
+    def repeats(index: int) -> bool:
+        return bool(
+            ratio[index] == ratio[index - 1] or buy[index] == buy[index - 1] or sell[index] == sell[index - 1]
+        )
+
+    same = (ratio[1:] == ratio[:-1]) | (buy[1:] == buy[:-1]) | (sell[1:] == sell[:-1])
     for position in np.flatnonzero(same) + 1:
         index = int(position)
-        while index < len(result) and (
-            ratio[index] == ratio[index - 1] or result[index] == result[index - 1]
-        ):
-            shift = max(1, int(volume[index]) // 1500)
-            result[index] += shift if 2 * result[index] < volume[index] else -shift
-            one = slice(index, index + 1)
-            ratio[one] = taker_ratio(
-                result[one].astype(np.float64), (volume - result)[one].astype(np.float64)
-            )
+        while index < len(buy) and repeats(index):
+            # Always towards the side with room, so that the moves of one bar never undo each other.
+            shift = max(1, int(volume[index]) // 1500) * (1 if buy[index] < sell[index] else -1)
+            while repeats(index):
+                buy[index] += shift
+                sell[index] -= shift
+                ratio[index] = round(buy[index] / sell[index] * 10_000)
             index += 1
-    return result
+    return buy
