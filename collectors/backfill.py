@@ -94,6 +94,8 @@ class HistoricalDataCollector:
             When the range is reversed or unreadable.
         ExchangeError
             When the exchange does not answer, refuses, or answers nonsense. What was read before stays.
+        DatabaseError
+            When the database fails; what was written before stays.
         """
         return await self._collect(symbols, start_date, end_date, concurrent=False)
 

@@ -29,7 +29,6 @@ from collectors.symbols import canonical_symbol, exchange_symbol
 from collectors.transport import Endpoint, Params, Transport
 
 BASE_URL = "https://fapi.binance.com"
-
 STATISTICS_PAGE = 500
 """Rows a page of open interest or ratios, the exchange's maximum."""
 
@@ -253,8 +252,9 @@ class BinanceFuturesClient:
         return parse_now.parse_premium_index(payload)
 
     async def fetch_exchange_info(self) -> list[Instrument]:
-        """Fetch the perpetuals listed now, with their funding intervals (two requests)."""
-        hours, payload = await asyncio.gather(self.fetch_funding_info(), self._request(_EXCHANGE_INFO, {}))
+        """Fetch the perpetuals listed now, with their funding intervals: two requests."""
+        hours = await self.fetch_funding_info()
+        payload = await self._request(_EXCHANGE_INFO, {})
         return parse_now.parse_exchange_info(payload, funding_hours=hours)
 
     async def _request(
@@ -287,7 +287,7 @@ class BinanceFuturesClient:
 
 
 def _asked(symbol: str, limit: int, start: datetime | None, end: datetime | None) -> dict[str, str | int]:
-    """Give the parameters of a page; the exchange's ``endTime`` is inclusive."""
+    """Give the parameters of a page: the exchange's ``endTime`` is inclusive."""
     params: dict[str, str | int] = {"symbol": exchange_symbol(symbol), "limit": limit}
     if start is not None:
         params["startTime"] = _milliseconds(start)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import ParamSpec, TypeVar
+
+import psycopg
 
 from collectors.coverage import (
     Connection,
@@ -19,6 +22,7 @@ from collectors.coverage import (
 )
 from collectors.rows import Coverage, Row
 from collectors.writer import Writer, WriteResult
+from perpmart.errors import DatabaseError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +38,7 @@ class Store:
 
     Notes
     -----
-    Errors of the database are raised as they are (`psycopg.Error`); nothing of that call was written then.
+    Every method raises `DatabaseError` when the database fails; nothing of that call was written then.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -67,9 +71,16 @@ class Store:
             work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
             try:
                 return await asyncio.shield(work)
+            except psycopg.Error as error:
+                said = next(iter(str(error).splitlines()), type(error).__name__)
+                raise DatabaseError(f"the database failed while collecting: {said}") from error
             except asyncio.CancelledError:
-                # The thread cannot be stopped: the connection is free again only when it is done.
-                await asyncio.wait([work])
+                # The thread cannot be stopped: the connection is free again only when it is done, however
+                # often we are told to go.
+                while not work.done():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.wait([work])
+                work.exception()
                 raise
 
     def _covered(self, stream: str, symbol: str, streamed: bool) -> list[Segment]:

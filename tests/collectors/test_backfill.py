@@ -1,5 +1,7 @@
 """Backfills through the simulator: complete, repeatable, resumable, honest about what there is not."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -12,6 +14,7 @@ from collectors.errors import CollectorError, RangeError, RefusedError, UnknownS
 from collectors.rows import Coverage, OpenInterest
 from collectors.writer import Writer
 from perpmart.database import connect_to
+from perpmart.errors import DatabaseError
 from simulator.clock import StandingClock
 from simulator.faults import FaultPlan
 from simulator.presets import demo_market, odd_market
@@ -254,6 +257,78 @@ def test_a_run_through_faults_leaves_the_same_tables(
         result = backfill(stormy, exchange.url, ["SOL/USDT", "BTC/USDT"], market.start)
     assert result.retries > 0
     assert_same_tables(raw_tables(stormy), raw_tables(calm))
+
+
+def test_what_expires_while_we_wait_is_a_hole_and_no_error(
+    migrated_url: str, market: SyntheticMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = demo_market(days=31)
+    oldest = market.end - 30 * DAY
+    fetch = BinanceFuturesClient.fetch_open_interest_history
+
+    async def refuse(client: BinanceFuturesClient, symbol: str, period: str = "5m", **range_: Any) -> Any:
+        if range_["start"] < oldest + 2 * BAR:
+            raise RefusedError("/futures/data/openInterestHist", "startTime is invalid", code="-1130")
+        return await fetch(client, symbol, period, **range_)
+
+    monkeypatch.setattr(BinanceFuturesClient, "fetch_open_interest_history", refuse)
+    with running(Simulator(market)) as exchange:
+        result = backfill(migrated_url, exchange.url, "SOL/USDT", oldest, kinds=["open_interest"])
+    (hole,) = result.of("SOL/USDT", "open_interest").holes
+    assert (hole.from_time, hole.to_time) == (oldest, oldest + 2 * BAR)
+
+
+def test_a_cancelled_run_leaves_a_connection_that_works(migrated_url: str, market: SyntheticMarket) -> None:
+    async def run(url: str) -> int:
+        with connect_to(migrated_url) as connection:
+            async with BinanceFuturesClient(url) as client:
+                ended = asyncio.Event()
+                collector = OptimizedDataCollector(
+                    client,
+                    connection,
+                    pages_per_write=1,
+                    progress=lambda step: ended.set() if step.pages_done else None,
+                )
+                work = asyncio.ensure_future(collector.collect_all_data_concurrent("SOL/USDT", market.start))
+                await ended.wait()
+                work.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await work
+                rows = connection.execute("select count(*) from coverage").fetchone()
+                return rows[0] if rows else 0
+
+    with running(Simulator(market)) as exchange:
+        assert asyncio.run(run(exchange.url)) >= 1
+        result = backfill(migrated_url, exchange.url, "SOL/USDT", market.start)
+    assert result.of("SOL/USDT", "klines").kind == "klines"
+    assert len(raw_tables(migrated_url)["ohlcv"]) == 576
+
+
+def test_two_runs_at_once_leave_the_same_tables(new_database: NewDatabase, market: SyntheticMarket) -> None:
+    alone, together = new_database(migrated=True), new_database(migrated=True)
+    with running(Simulator(market)) as exchange:
+        backfill(alone, exchange.url, "SOL/USDT", market.start)
+        with ThreadPoolExecutor(2) as pool:
+            runs = [
+                pool.submit(backfill, together, exchange.url, "SOL/USDT", market.start, pages_per_write=1)
+                for _ in range(2)
+            ]
+            assert [run.result().written.rejected for run in runs] == [0, 0]
+    assert_same_tables(raw_tables(together), raw_tables(alone))
+
+
+def test_a_database_that_goes_away_is_one_line(migrated_url: str, market: SyntheticMarket) -> None:
+    def hang_up(step: Step) -> None:
+        if step.pages_done == 1:
+            with connect_to(migrated_url) as other:
+                other.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where datname = current_database() and pid <> pg_backend_pid()"
+                )
+
+    with running(Simulator(market)) as exchange, pytest.raises(DatabaseError) as caught:
+        backfill(migrated_url, exchange.url, "SOL/USDT", market.start, progress=hang_up, pages_per_write=1)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

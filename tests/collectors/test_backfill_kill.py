@@ -1,4 +1,4 @@
-"""SIGKILL of a backfill at any moment, and faults of every kind: the next run leaves what one calm run leaves."""
+"""SIGKILL of a backfill at any moment, faults of every kind: at last the tables are those of one calm run."""
 
 import random
 import signal
