@@ -11,9 +11,8 @@ import zlib
 from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy.signal import lfilter
-from scipy.special import ndtri
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
@@ -40,9 +39,17 @@ def autoregressive(shocks: Floats, *, memory: float, scale: float = 1.0) -> Floa
     """
     gain = scale * np.sqrt(1.0 - memory**2)
     driven = shocks * gain
-    if len(driven):
-        driven[0] = shocks[0] * scale
-    return np.asarray(lfilter([1.0], [1.0, -memory], driven), dtype=np.float64)
+    driven[:1] = shocks[:1] * scale
+    return decaying_sum(driven, memory=memory)
+
+
+def decaying_sum(values: Floats, *, memory: float) -> Floats:
+    """Return ``s[t] = memory * s[t-1] + values[t]`` (shape (n,)), run strictly forward."""
+    # Exponential smoothing is the same recursion with its input scaled, but for the first value.
+    scaled = values / (1.0 - memory)
+    scaled[:1] = values[:1]
+    smoothed = pd.Series(scaled).ewm(alpha=1.0 - memory, adjust=False).mean()
+    return np.array(smoothed, dtype=np.float64)
 
 
 def separate(values: Ints, *, step: int = 1) -> Ints:
@@ -68,8 +75,9 @@ def scattered(seed: int, name: str, keys: Ints) -> Floats:
 
 
 def scattered_normal(seed: int, name: str, keys: Ints) -> Floats:
-    """Return one standard normal number for each integer key (any shape)."""
-    return np.asarray(ndtri(scattered(seed, name, keys)), dtype=np.float64)
+    """Return one standard normal number for each integer key (any shape), by Box and Muller's way."""
+    radius = np.sqrt(-2.0 * np.log(scattered(seed, f"{name}/radius", keys)))
+    return radius * np.cos(2.0 * np.pi * scattered(seed, f"{name}/angle", keys))
 
 
 def decimal(units: Ints | Floats, decimals: int) -> Floats:

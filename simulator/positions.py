@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import lfilter
 
 from simulator.config import MarketConfig, SymbolConfig
-from simulator.noise import Floats, Ints, autoregressive, decimal, scattered, separate, stream, to_units
+from simulator.noise import (
+    Floats,
+    Ints,
+    autoregressive,
+    decaying_sum,
+    decimal,
+    scattered,
+    separate,
+    stream,
+    to_units,
+)
 from simulator.prices import Prices
 
 ACCOUNT_RATIOS = ("global_account", "top_account", "top_position")
@@ -43,7 +52,7 @@ def hold_positions(config: MarketConfig, symbol: SymbolConfig, prices: Prices) -
     growth = 0.0011 * noise + 0.0009 * (np.abs(calm) - 0.8) + 0.0006 * np.tanh(calm)
     # A fall of more than three deviations closes positions instead of opening them.
     growth = np.where(calm < -3.0, -0.006 * np.abs(calm) / 3.0, growth)
-    level = _before(np.asarray(lfilter([1.0], [1.0, -0.9995], growth), dtype=np.float64), first=0.0)
+    level = _before(decaying_sum(growth, memory=0.9995), first=0.0)
     base = symbol.turnover * 60.0 / symbol.price
     units = np.maximum(to_units(base * np.exp(np.clip(level, -3.0, 3.0)), symbol.quantity_decimals), 1)
     if config.restless:
@@ -71,7 +80,7 @@ def _long_share(config: MarketConfig, symbol: SymbolConfig, prices: Prices, kind
     # Small accounts lean against the move, large positions with it.
     lean = {"global_account": -0.015, "top_account": -0.008, "top_position": 0.010}[kind]
     centre = {"global_account": 0.45, "top_account": 0.55, "top_position": 0.25}[kind]
-    pressure = lfilter([1.0], [1.0, -0.98], np.clip(prices.shocks, -6.0, 6.0))
+    pressure = decaying_sum(np.clip(prices.shocks, -6.0, 6.0), memory=0.98)
     logit = centre + autoregressive(noise, memory=0.996, scale=0.25) + lean * pressure
     units = np.clip(to_units(1.0 / (1.0 + np.exp(-_before(logit, first=centre))), 4), 500, 9500)
     if config.restless:

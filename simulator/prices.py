@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import lfilter
 
 from simulator.config import MarketConfig, SymbolConfig
-from simulator.noise import Floats, Ints, autoregressive, decimal, separate, stream, to_units
+from simulator.noise import Floats, Ints, autoregressive, decaying_sum, decimal, separate, stream, to_units
 
 BAR_MS = 300_000
 BARS_A_DAY = 288
@@ -91,7 +90,7 @@ def trade_prices(config: MarketConfig, symbol: SymbolConfig, factor: Factor) -> 
     returns = symbol.beta * factor.returns + symbol.volatility * factor.season * own
     deviation = np.hypot(symbol.beta * config.factor_volatility, symbol.volatility) * factor.season
     shocks = returns / deviation
-    log_price = np.log(symbol.price) + lfilter([1.0], [1.0, -_PRICE_MEMORY], returns)
+    log_price = np.log(symbol.price) + decaying_sum(returns, memory=_PRICE_MEMORY)
     ticks = _knots(config, symbol, log_price, deviation)
     knots = decimal(ticks, symbol.price_decimals)
     inner = stream(config.seed, symbol.symbol, "fraction").random((bars, 2))

@@ -13,7 +13,8 @@ import numpy as np
 
 from collectors.rows import Instrument
 from simulator.layout import ALL_COLUMNS, SOURCES, TEXTS, Source
-from simulator.market import FIVE_MINUTES, Kind, Market, to_ms, to_time
+from simulator.market import FIVE_MINUTES, Kind, Market, to_time
+from simulator.prices import BAR_MS
 from simulator.table import Column, Table
 from simulator.widths import WIDTHS_MS
 
@@ -52,6 +53,10 @@ class RecordedMarket(Market):
             raise DataFileError(f"{directory} has none of the folders {names}")
         self._end = end
 
+    @cached_property
+    def _listings(self) -> list[Instrument]:
+        return [self._instrument(symbol) for symbol in self.symbols]
+
     @property
     def symbols(self) -> tuple[str, ...]:
         """Symbols with any recorded klines, settlements or statistics, in order of the alphabet."""
@@ -77,9 +82,8 @@ class RecordedMarket(Market):
 
     def instruments(self, *, at: datetime | None = None) -> list[Instrument]:
         """Return the symbols that have data by an instant; a listing begins with the first recorded row."""
-        limit = to_ms(at or self.end)
-        found = [self._instrument(symbol) for symbol in self.symbols]
-        return [one for one in found if to_ms(one.valid_from) <= limit]
+        limit = at or self.end
+        return [one for one in self._listings if one.valid_from <= limit]
 
     def table(
         self,
@@ -143,7 +147,7 @@ class RecordedMarket(Market):
         return Instrument(
             symbol=symbol,
             exchange_symbol=symbol.replace("/", ""),
-            valid_from=to_time(min(int(table.time[0]) for table in tables)),
+            valid_from=to_time(min(int(table.time[0]) for table in tables) // BAR_MS * BAR_MS),
             valid_to=None,
             multiplier=1000 if base.startswith("1000") else 1,
             base=base,
