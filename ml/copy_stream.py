@@ -7,7 +7,7 @@ described in PostgreSQL's manual, `COPY`, section "Binary Format".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -34,13 +34,14 @@ def float_column(name: str) -> sql.Composable:
     return sql.SQL("coalesce({}::float8, 'NaN')").format(sql.Identifier(name))
 
 
-def copy_blocks(connection: Connection, query: sql.Composable, width: int) -> Iterator[Times]:
+def copy_blocks(connection: Connection, query: sql.Composable, width: int) -> Generator[Times, None, None]:
     """Stream a query's rows as raw blocks.
 
     Parameters
     ----------
     connection : Connection
-        An open connection; nothing else may run on it until the iterator ends or is closed.
+        An open connection; nothing else may run on it until the generator ends or is closed, not even the end
+        of the transaction.
     query : psycopg.sql.Composable
         A SELECT of ``width`` non-null values of eight bytes each.
     width : int

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -174,10 +175,11 @@ class MarketDataLoader:
             names = _names(registry, groups, features, comparable_only)
             for part in published_parts(connection, symbols, span, schema_prefix=self._prefix):
                 query = feature_query(part, names, schema_prefix=self._prefix)
-                blocks = copy_blocks(connection, query, len(names) + 1)
-                for times, values in _chunks(blocks, len(names), min(chunk_rows, part.rows)):
-                    piece = Part(part.symbol, part.range, len(times))
-                    yield _feature_frame([piece], times, values, registry, names, span)
+                # Closed before the transaction, also when the caller stops half-way.
+                with closing(copy_blocks(connection, query, len(names) + 1)) as blocks:
+                    for times, values in _chunks(blocks, len(names), min(chunk_rows, part.rows)):
+                        piece = Part(part.symbol, part.range, len(times))
+                        yield _feature_frame([piece], times, values, registry, names, span)
 
     def registry(self) -> Registry:
         """Read the feature registry: name, group, unit, warm-up, formula of every feature."""

@@ -265,15 +265,16 @@ class FeatureStore:
 
     def _refuse(self, vector: FeatureVector, max_age: timedelta | OneBar | None, on_null: OnNull) -> None:
         """Raise when the vector must not be acted on."""
-        what = f"{vector.symbol} {vector.timeframe} bar {vector.time:%Y-%m-%d %H:%M}"
         most = timeframe_width(vector.timeframe) + GRACE if isinstance(max_age, str) else max_age
         if most is not None and vector.age > most:
-            raise StaleVectorError(f"{what} is stale: available since {vector.age}, accepted is {most}")
-        if unknown := sorted(set(vector.unknown_sources) - self.accept_unknown):
-            raise SourceUnknownError(f"{what}: not known at this bar: {', '.join(unknown)}")
+            raise StaleVectorError(
+                f"{_bar(vector)} is stale: available since {vector.age}, accepted is {most}"
+            )
+        if vector.unknown_sources and (unknown := set(vector.unknown_sources) - self.accept_unknown):
+            raise SourceUnknownError(f"{_bar(vector)}: not known at this bar: {', '.join(sorted(unknown))}")
         if on_null == "raise" and vector.nulls:
             named = ", ".join(vector.nulls[:5]) + (", ..." if len(vector.nulls) > 5 else "")
-            raise NullFeatureError(f"{what}: NULL: {named}")
+            raise NullFeatureError(f"{_bar(vector)}: NULL: {named}")
 
     def _set(self, set_hash: str) -> FeatureSet:
         """Names of the set, from this process's memory or Redis; refuses any but the expected set."""
@@ -288,3 +289,7 @@ class FeatureStore:
                 raise FeatureSetError(f"the names of feature set {set_hash} are not kept in Redis")
             self._sets[set_hash] = FeatureSet.from_json(text)
         return self._sets[set_hash]
+
+
+def _bar(vector: FeatureVector) -> str:
+    return f"{vector.symbol} {vector.timeframe} bar {vector.time:%Y-%m-%d %H:%M}"
