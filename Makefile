@@ -13,6 +13,7 @@ help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(READY) ## Make .venv with the locked packages; again only when the lock has changed
+	@:
 
 $(READY): requirements.lock pyproject.toml
 	@bash .ci/setup.sh

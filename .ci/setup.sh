@@ -24,7 +24,7 @@ fi
 # uv installs the same files against the same hashes in 5 s where pip takes 70. It is itself locked, and
 # where it does not work (no wheel for the platform, an index that only pip is told of) pip does the job.
 pip=(.venv/bin/python -m pip --disable-pip-version-check --quiet install --no-compile)
-uv=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
+uv=(.venv/bin/uv pip install --quiet --system-certs --python .venv/bin/python) # a proxy may have its own
 only_uv=$(mktemp)
 trap 'rm -f "$only_uv"' EXIT
 awk '/^[^ ]/ {on = /^uv==/} on' requirements.lock > "$only_uv"

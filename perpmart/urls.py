@@ -1,6 +1,6 @@
 """Reading and hiding parts of server addresses; pure text, no connection is made."""
 
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 MASK = "***"
 _SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
@@ -27,7 +27,10 @@ def mask_password(url: str) -> str:
     if any(f"{key}=" in query for key in _SECRET_PARAMETERS):
         pairs = parse_qsl(query, keep_blank_values=True)
         query = urlencode([(k, MASK if k in _SECRET_PARAMETERS else v) for k, v in pairs], safe="*/")
-    return urlunsplit(parts._replace(netloc=netloc, query=query))
+    # By hand: urlunsplit drops the slashes of an empty host, `postgresql:///db`.
+    slashes = "//" if "://" in url else ""
+    tail = f"?{query}" if query else ""
+    return f"{parts.scheme}{':' if parts.scheme else ''}{slashes}{netloc}{parts.path}{tail}"
 
 
 def check_scheme(url: str, schemes: tuple[str, ...]) -> str:

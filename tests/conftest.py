@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -134,7 +134,8 @@ def shared_data() -> Path:
 def _create(server_url: str, name: str, template: str | None = None) -> str:
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(f'create database "{name}"' + (f' template "{template}"' if template else ""))
-    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    parts = urlsplit(server_url)
+    return f"{parts.scheme}://{parts.netloc}/{name}" + (f"?{parts.query}" if parts.query else "")
 
 
 def _drop(server_url: str, name: str) -> None:

