@@ -169,6 +169,8 @@ begin
     loop
         perform set_config('perpmart.symbols', span.symbols::text, true),
             set_config('perpmart.from_time', case when isfinite(span.from_time) then span.from_time::text else '' end, true);
+        -- The whole history: estimates of windows over windows are poor, and a nested loop over it would take for ever.
+        perform set_config('enable_nestloop', case when isfinite(span.from_time) then 'on' else 'off' end, true);
         if not isfinite(span.from_time) and span.symbols @> symbols() then
             execute format('truncate %s', m.relation);
         else

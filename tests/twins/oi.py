@@ -67,19 +67,25 @@ def _averages(bars: Segment) -> Mapping[str, Array]:
     }
 
 
-def _divergence(interest: Array, price: Array, n: int) -> Array:
-    def standardised(values: Array) -> Array:
-        return ratio(change(values, n), deviation(change(values, 1), n) * np.sqrt(np.longdouble(n)))
+def move(price: Array, n: int) -> Array:
+    """Relative change of a price that is a quotient: below 1e-12 it is the division's rounding, no move."""
+    moved = change(price, n)
+    return np.where(np.abs(moved) < 1e-12, 0, moved)
 
-    return standardised(interest) - standardised(price)
+
+def _divergence(interest: Array, price: Array, n: int) -> Array:
+    def standardised(whole: Array, steps: Array) -> Array:
+        return ratio(whole, deviation(steps, n) * np.sqrt(np.longdouble(n)))
+
+    return standardised(change(interest, n), change(interest, 1)) - standardised(move(price, n), move(price, 1))
 
 
 def quadrant(interest: Array, price: Array) -> Array:
     """Name the quarter in which open interest and price moved over 12 bars (0 when either did not)."""
-    interest_before, price_before = lag(interest, 12), lag(price, 12)
-    unknown = np.isnan(interest + interest_before + price + price_before)
-    moved = (interest != interest_before) & (price != price_before)
-    opened, rose = interest > interest_before, price > price_before
+    interest_before, price_move = lag(interest, 12), move(price, 12)
+    unknown = np.isnan(interest + interest_before + price_move)
+    moved = (interest != interest_before) & (price_move != 0)
+    opened, rose = interest > interest_before, price_move > 0
     quarter = np.where(rose, np.where(opened, 1, 4), np.where(opened, 2, 3))
     return np.where(unknown, np.nan, np.where(moved, quarter, 0))
 
@@ -93,7 +99,7 @@ def _against_price(bars: Segment) -> Mapping[str, Array]:
         "oi_percentile": hourly_percentile(interest, micros(bars.bars["available_at"])),
         "oi_price_divergence_20": _divergence(interest, price, 20),
         "oi_price_divergence_50": _divergence(interest, price, 50),
-        "oi_price_corr_50": correlation(change(interest, 1), change(price, 1), 50),
+        "oi_price_corr_50": correlation(change(interest, 1), move(price, 1), 50),
         "oi_opening_share_12": ratio(interest - lag(interest, 12), traded),
         "oi_quadrant": quadrant(interest, price),
     }

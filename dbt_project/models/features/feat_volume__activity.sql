@@ -1,7 +1,7 @@
 -- How much is traded, in what sizes, at what average price, and against the same time of earlier days.
 -- Illiquidity: Amihud (2002). Limit: 2,016 bars of warm-up for the time-of-day ratio.
 with bars as (
-    select symbol, time, segment_start, utc_day(time) as utc_day, close, volume, quote_volume, trades
+    select symbol, time, segment_start, utc_day(time) as utc_day, close, volume, quote_volume, trades, open_interest
     from {{ ref('bars_5m') }}
     where {{ in_scope(days_before=2) }}
 ),
@@ -26,12 +26,18 @@ bars_with_measures as (
         {{ changed('volume') }},
         {{ changed('trades') }},
         first_known(close) over day_so_far as close_anchor,
-        case when volume is not null then sum(quote_volume) over day_so_far / nullif(sum(volume) over day_so_far, 0) end as vwap,
+        sum(quote_volume) filter (where volume is not null) over day_so_far
+            / nullif(sum(volume) filter (where quote_volume is not null) over day_so_far, 0) as vwap,
         case
-            when quote_volume > 0 then abs(close / lag(close) over segment - 1) / quote_volume
-            when close is not null and lag(close) over segment is not null and quote_volume = 0 then 0
+            when time = segment_start then null
+            when quote_volume > 0 then coalesce(abs(close / lag(close) over segment - 1) / quote_volume, 0)
+            else 0
         end as illiquidity,
-        case when quote_volume > 0 then 1 when quote_volume = 0 then 0 end as is_traded
+        case
+            when time = segment_start then null
+            when quote_volume > 0 and close / lag(close) over segment is not null then 1
+            else 0
+        end as is_traded
     from bars
     {{ rolling_windows() }}
 ),
@@ -70,6 +76,8 @@ averages as (
     select
         *,
         {{ rolling_mean('volume', 20) }} as volume_sma_20,
+        {{ rolling_zscore('volume', 288) }} as volume_zscore_288,
+        {{ rolling_sum('volume', 288) }} as volume_24h,
         {{ safe_ratio(rolling_sum('quote_volume', 288), rolling_sum('volume', 288)) }} as vwap_24h
     from blocks_back
 ),
@@ -82,18 +90,23 @@ features as (
         volume_sma_20,
         {{ safe_ratio('volume', 'volume_sma_20') }} as volume_ratio,
         {{ safe_ratio('volume', 'volume_10_before') }} - 1 as volume_roc,
-        {{ rolling_zscore('volume', 288) }} as volume_zscore_288,
+        volume_zscore_288,
         {{ safe_ratio('volume', 'volume_same_time') }} as volume_tod_ratio_7d,
         {{ rolling_corr('close', 'volume', 20) }} as price_volume_corr,
         vwap,
         close / vwap - 1 as price_vs_vwap,
         vwap_24h,
         close / vwap_24h - 1 as price_vs_vwap_24h,
+        {{ safe_ratio('open_interest', 'volume_24h') }} as oi_volume_ratio,
+        interest.oi_zscore - volume_zscore_288 as oi_volume_divergence,
         {{ safe_ratio('quote_volume', 'trades') }} as avg_trade_size,
         {{ rolling_zscore('trades', 288) }} as trades_zscore_288,
         {{ safe_ratio(rolling_sum('illiquidity', 20), rolling_sum('is_traded', 20)) }} as amihud_20
     from averages
     left join same_time_of_day using (symbol, time)
+    left join {{ ref('feat_oi__interest') }} as interest
+        on averages.symbol = interest.symbol and averages.time = interest.time
+        and {{ from_scope_start(symbol='interest.symbol', time='interest.time') }}
 )
 
 select * from features

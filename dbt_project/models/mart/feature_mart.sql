@@ -1,8 +1,16 @@
 -- All features, one row per symbol and bar. The columns come from the yml of the feature models, through dbt's graph.
+-- depends_on: {{ ref('feat_cross_asset__market') }}
+-- depends_on: {{ ref('feat_funding__rates') }}
+-- depends_on: {{ ref('feat_liquidations__pressure') }}
+-- depends_on: {{ ref('feat_ls_ratio__accounts') }}
+-- depends_on: {{ ref('feat_oi__interest') }}
+-- depends_on: {{ ref('feat_order_book__depth') }}
+-- depends_on: {{ ref('feat_price__higher_timeframe') }}
 -- depends_on: {{ ref('feat_price__momentum') }}
 -- depends_on: {{ ref('feat_price__range') }}
 -- depends_on: {{ ref('feat_price__returns') }}
 -- depends_on: {{ ref('feat_price__trend') }}
+-- depends_on: {{ ref('feat_quality__inputs') }}
 -- depends_on: {{ ref('feat_time__calendar') }}
 -- depends_on: {{ ref('feat_volume__activity') }}
 -- depends_on: {{ ref('feat_volume__flow') }}

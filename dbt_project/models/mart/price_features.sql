@@ -1,4 +1,5 @@
 -- The price features, one row per symbol and bar.
+-- depends_on: {{ ref('feat_price__higher_timeframe') }}
 -- depends_on: {{ ref('feat_price__momentum') }}
 -- depends_on: {{ ref('feat_price__range') }}
 -- depends_on: {{ ref('feat_price__returns') }}

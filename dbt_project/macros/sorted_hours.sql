@@ -1,0 +1,31 @@
+{# The last 168 values at bars that close on the full hour, sorted, as of each full hour: of the series itself and of its
+   negative, so that a binary search (width_bucket) counts the smaller and the greater ones. Null unless all are known. #}
+{% macro sorted_hours(series) -%}
+    select
+        symbol,
+        segment_start,
+        hour,
+        (select array_agg(v order by v) from unnest(last_hours) as v) as ascending,
+        (select array_agg(- v order by - v) from unnest(last_hours) as v) as negatives
+    from (
+        select
+            symbol,
+            segment_start,
+            time + interval '5 minutes' as hour,
+            array_agg({{ series }}) over last_168 as last_hours,
+            count({{ series }}) over last_168 as known
+        from {{ ref('bars_5m') }}
+        where
+            {{ in_scope(days_before=8) }}
+            and time = date_bin(interval '1 hour', time, timestamptz '2000-01-01 00:00:00+00') + interval '55 minutes'
+        window last_168 as (partition by symbol, segment_start order by time rows 167 preceding)
+    ) as hours
+    where known = 168 and hour >= (select scope_start())
+{%- endmacro %}
+
+{# (count below + half the count equal) / 168 of a value among the sorted hours. #}
+{% macro midrank(series, hours) -%}
+    (
+            width_bucket({{ series }}, {{ hours }}.ascending) + 168 - width_bucket(- {{ series }}, {{ hours }}.negatives)
+        ) / 336.0::float8
+{%- endmacro %}

@@ -1,0 +1,126 @@
+-- The symbol against the benchmark and against the universe of its time. Ranks count the symbols that are in the
+-- universe at the bar and traded in it; ties share the average rank. Limit: 300 bars of warm-up for the residual.
+{% set benchmark = "'" ~ var('benchmark_symbol') ~ "'" %}
+-- universe {{ universe_checksum() }}
+with bars as (
+    select symbol, time, segment_start, utc_day(time) as utc_day, close, is_filled
+    from {{ ref('bars_5m') }}
+    where {{ in_scope(days_before=3) }}
+),
+
+bars_with_returns as (
+    select
+        *,
+        {{ row_numbers() }},
+        close / lag(close, 1) over segment - 1 as return_1,
+        close / lag(close, 12) over segment - 1 as return_12,
+        close / lag(close, 288) over segment - 1 as return_288
+    from bars
+    {{ rolling_windows() }}
+),
+
+pairs as (
+    select
+        *,
+        max(return_1) filter (where symbol = {{ benchmark }}) over at_time as btc_return_1,
+        max(return_12) filter (where symbol = {{ benchmark }}) over at_time as btc_return_12,
+        max(return_288) filter (where symbol = {{ benchmark }}) over at_time as btc_return_288
+    from bars_with_returns
+    window at_time as (partition by time)
+),
+
+pairs_with_flags as (
+    select
+        *,
+        {{ changed('return_1') }},
+        {{ changed('btc_return_1') }}
+    from pairs
+    {{ rolling_windows() }}
+),
+
+day_blocks as (
+    select
+        *,
+        {{ day_block('return_1', powers=2) }},
+        {{ day_block('btc_return_1', powers=2) }},
+        {{ product_block('btc_return_1', 'return_1') }}
+    from pairs_with_flags
+    {{ rolling_windows() }}
+),
+
+blocks_back as (
+    select
+        *,
+        {{ look_back('return_1', [288], powers=2) }},
+        {{ look_back('btc_return_1', [288], powers=2) }},
+        {{ look_back_products('btc_return_1', 'return_1', [288]) }}
+    from day_blocks
+    {{ rolling_windows() }}
+),
+
+against_benchmark as (
+    select
+        *,
+        case
+            when return_1_known_rows >= 288 and return_1_flat_rows >= 288 and btc_return_1_known_rows >= 288 and btc_return_1_flat_rows < 288
+                then 0
+            else {{ rolling_slope('btc_return_1', 'return_1', 288) }}
+        end as beta_to_btc_288,
+        {{ rolling_corr('btc_return_1', 'return_1', 288) }} as corr_to_btc_288
+    from blocks_back
+),
+
+against_benchmark_before as (
+    select
+        *,
+        lag(beta_to_btc_288, 12) over segment as beta_before
+    from against_benchmark
+    {{ rolling_windows() }}
+),
+
+members as (
+    select
+        b.*,
+        b.is_filled = 0 and exists (
+            select 1
+            from {{ ref('universe') }} as u
+            where u.symbol = b.symbol and b.time >= u.valid_from and b.time < coalesce(u.valid_to, 'infinity')
+        ) as is_member,
+        returns.return_288 as ranked_return_288,
+        volumes.volume_ratio,
+        interest.oi_change_20,
+        funding.funding_annualized
+    from against_benchmark_before as b
+    left join {{ ref('feat_price__returns') }} as returns
+        on b.symbol = returns.symbol and b.time = returns.time and {{ from_scope_start(symbol='returns.symbol', time='returns.time') }}
+    left join {{ ref('feat_volume__activity') }} as volumes
+        on b.symbol = volumes.symbol and b.time = volumes.time and {{ from_scope_start(symbol='volumes.symbol', time='volumes.time') }}
+    left join {{ ref('feat_oi__interest') }} as interest
+        on b.symbol = interest.symbol and b.time = interest.time and {{ from_scope_start(symbol='interest.symbol', time='interest.time') }}
+    left join {{ ref('feat_funding__rates') }} as funding
+        on b.symbol = funding.symbol and b.time = funding.time and {{ from_scope_start(symbol='funding.symbol', time='funding.time') }}
+    where b.time >= (select scope_start())
+),
+
+features as (
+    select
+        symbol,
+        time,
+        btc_return_1,
+        btc_return_12,
+        beta_to_btc_288,
+        corr_to_btc_288,
+        return_288 - btc_return_288 as relative_strength_288,
+        return_12 - beta_before * btc_return_12 as btc_residual_return_12,
+        {{ cross_sectional_rank('ranked_return_288') }} as xs_rank_return_288,
+        {{ cross_sectional_rank('volume_ratio') }} as xs_rank_volume_ratio,
+        {{ cross_sectional_rank('oi_change_20') }} as xs_rank_oi_change_20,
+        {{ cross_sectional_rank('funding_annualized') }} as xs_rank_funding,
+        case when count(return_12) filter (where is_member) over at_time >= 5 then
+            (count(*) filter (where is_member and return_12 > 0) over at_time)::float8 / count(return_12) filter (where is_member) over at_time
+        end as xs_breadth_12
+    from members
+    window at_time as (partition by time)
+)
+
+select * from features

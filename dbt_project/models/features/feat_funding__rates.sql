@@ -1,0 +1,205 @@
+-- The funding rate as paid, brought to eight hours by the interval really in force, its place among the last month's
+-- settlements, and what the next one will be. Statistics change only when a settlement becomes known or leaves a
+-- window: they are computed there and carried. Limit: 11 settlements of warm-up for the rank.
+with bars as (
+    select
+        symbol, time, available_at, segment_start, utc_day(time) as utc_day, close, mark_price, index_price,
+        funding_rate, funding_time, predicted_funding_rate, next_funding_time
+    from {{ ref('bars_5m') }}
+    where {{ in_scope(days_before=2) }}
+),
+
+listings as (
+    select symbol, valid_from, coalesce(valid_to, 'infinity') as valid_to
+    from {{ source('raw', 'instruments') }}
+),
+
+settlements as (
+    select
+        s.symbol,
+        s.funding_time,
+        s.known_at,
+        s.funding_rate as rate,
+        coalesce(l.valid_from, '-infinity') as listed_from,
+        extract(epoch from s.funding_time - lag(s.funding_time) over by_time) / 3600 as hours
+    from {{ ref('stg_funding_rate') }} as s
+    left join listings as l on s.symbol = l.symbol and s.funding_time >= l.valid_from and s.funding_time < l.valid_to
+    where {{ from_scope_start(before='40 days', symbol='s.symbol', time='s.funding_time') }}
+    window by_time as (partition by s.symbol, l.valid_from order by s.funding_time)
+),
+
+rates as (
+    select
+        *,
+        case when hours in (1, 2, 4, 8) then hours::float8 end as interval_hours,
+        case when hours in (1, 2, 4, 8) then rate * 8 / hours::float8 end as rate_8h
+    from settlements
+),
+
+rates_with_before as (
+    select *, lag(rate_8h) over (partition by symbol, listed_from order by funding_time) as rate_8h_before
+    from rates
+),
+
+changes as (
+    -- Bars at which a settlement becomes known, or leaves one of the windows; and where a stretch begins.
+    select r.symbol, bar_open(r.known_at + w.width - interval '1 microsecond') as time
+    from rates as r
+    cross join (
+        values (interval '0'), (interval '24 hours'), (interval '7 days'), (interval '30 days')
+    ) as w (width)
+    union
+    select symbol, min(time)
+    from bars
+    group by symbol, segment_start
+),
+
+statistics as (
+    select
+        bars.symbol,
+        bars.time,
+        array[
+            extract(epoch from bars.time), newest.interval_hours, newest.rate_8h, newest.rate_8h_before, day_before.rate_8h,
+            w.sum_24h, w.sum_7d, w.mean_30d, w.stddev_30d, w.percentile_30d
+        ]::float8[] as known
+    from changes
+    inner join bars on changes.symbol = bars.symbol and changes.time = bars.time
+    cross join lateral (
+        select r.*
+        from rates_with_before as r
+        where
+            r.symbol = bars.symbol and r.known_at <= bars.available_at
+            and r.listed_from = {{ listed_from('bars.symbol', 'bars.time') }}
+        order by r.known_at desc
+        limit 1
+    ) as newest
+    left join lateral (
+        select r.rate_8h
+        from rates_with_before as r
+        where
+            r.symbol = bars.symbol and r.listed_from = newest.listed_from
+            and r.known_at <= bars.available_at - interval '24 hours'
+            and r.funding_time >= bars.available_at - interval '24 hours' - interval '{{ var("stale_after") }}'
+        order by r.known_at desc
+        limit 1
+    ) as day_before on true
+    cross join lateral (
+        select
+            case when bool_or(r.known_at <= bars.available_at - interval '24 hours')
+                then sum(r.rate) filter (where r.known_at > bars.available_at - interval '24 hours') end as sum_24h,
+            case when bool_or(r.known_at <= bars.available_at - interval '7 days')
+                then sum(r.rate) filter (where r.known_at > bars.available_at - interval '7 days') end as sum_7d,
+            case when count(r.rate_8h) filter (where {{ in_month() }}) >= 10
+                then avg(r.rate_8h) filter (where {{ in_month() }}) end as mean_30d,
+            case
+                when count(r.rate_8h) filter (where {{ in_month() }}) < 10 then null
+                when min(r.rate_8h) filter (where {{ in_month() }}) = max(r.rate_8h) filter (where {{ in_month() }}) then 0
+                else stddev_samp(r.rate_8h) filter (where {{ in_month() }})
+            end as stddev_30d,
+            case when count(r.rate_8h) filter (where {{ in_month() }}) >= 10
+                then (
+                    count(*) filter (where {{ in_month() }} and r.rate_8h < newest.rate_8h)
+                    + 0.5 * count(*) filter (where {{ in_month() }} and r.rate_8h = newest.rate_8h)
+                ) / count(r.rate_8h) filter (where {{ in_month() }}) end as percentile_30d
+        from rates_with_before as r
+        where r.symbol = bars.symbol and r.listed_from = newest.listed_from and r.known_at <= bars.available_at
+    ) as w
+),
+
+announced as (
+    -- Settlements that a mark-price row had announced, by the first bar that closes at or after them.
+    select distinct symbol, segment_start, next_funding_time, bar_open(next_funding_time - interval '1 microsecond') as time
+    from bars
+    where next_funding_time is not null
+),
+
+bars_with_premiums as (
+    select
+        bars.*,
+        {{ row_numbers() }},
+        close / nullif(index_price, 0) - 1 as premium,
+        (extract(epoch from bars.time - greatest(
+            bar_open(funding_time + interval '5 minutes' - interval '1 microsecond'), bars.segment_start
+        )) / 300 + 1)::bigint as bars_since_funding,
+        max(statistics.known) over segment as known,
+        max(announced.next_funding_time) over segment as announced_time
+    from bars
+    left join statistics using (symbol, time)
+    left join announced using (symbol, segment_start, time)
+    {{ rolling_windows() }}
+),
+
+day_blocks as (
+    select
+        *,
+        {{ day_block('premium') }}
+    from bars_with_premiums
+    {{ rolling_windows() }}
+),
+
+intervals as (
+    select
+        *,
+        lag(premium_sum, bars_since_funding::integer) over segment as premium_sum_back,
+        lag(premium_sum, rows_today::integer) over segment as premium_sum_yesterday,
+        case when funding_rate is not null then known[2] end as interval_hours,
+        case when funding_rate is not null then known[3] end as rate_8h,
+        case when funding_rate is not null then known[4] end as rate_8h_before,
+        case when funding_rate is not null then known[5] end as rate_8h_day_before,
+        case when funding_rate is not null then known[6] end as sum_24h,
+        case when funding_rate is not null then known[7] end as sum_7d,
+        case when funding_rate is not null then known[8] end as mean_30d,
+        case when funding_rate is not null then known[9] end as stddev_30d,
+        case when funding_rate is not null then known[10] end as percentile_30d,
+        extract(epoch from next_funding_time - greatest(funding_time, announced_time)) / 3600 as announced_hours
+    from day_blocks
+    {{ rolling_windows() }}
+),
+
+intervals_in_force as (
+    select
+        *,
+        case when percentile_30d is not null and rate_8h is not null then percentile_30d end as percentile,
+        case
+            when next_funding_time > greatest(funding_time, announced_time)
+                then case when announced_hours in (1, 2, 4, 8) then announced_hours::float8 end
+            else interval_hours
+        end as hours_in_force
+    from intervals
+),
+
+features as (
+    select
+        symbol,
+        time,
+        funding_rate as funding_rate_current,
+        rate_8h - rate_8h_before as funding_rate_change,
+        rate_8h - rate_8h_day_before as funding_rate_change_24h,
+        sum_24h as cumulative_funding_24h,
+        sum_7d as cumulative_funding_7d,
+        {{ safe_ratio('(rate_8h - mean_30d)', 'stddev_30d') }} as funding_zscore,
+        percentile as funding_percentile,
+        case when percentile >= 0.95 and rate_8h > 0.000101 then 1 when percentile is not null then 0 end::float8
+            as funding_extreme_positive,
+        case when percentile <= 0.05 and rate_8h < 0 then 1 when percentile is not null then 0 end::float8
+            as funding_extreme_negative,
+        rate_8h * 3 * 365 as funding_annualized,
+        case
+            when next_funding_time > available_at then extract(epoch from next_funding_time - available_at) / 60
+            else extract(
+                epoch from funding_time
+                + make_interval(hours => interval_hours::integer)
+                * (floor(extract(epoch from available_at - funding_time) / 3600 / interval_hours) + 1) - available_at
+            ) / 60
+        end::float8 as minutes_to_funding,
+        hours_in_force as funding_interval_hours,
+        predicted_funding_rate * 8 / hours_in_force as predicted_funding_8h,
+        case when funding_rate is not null and premium_known_rows >= bars_since_funding and bars_since_funding > 0 then
+            window_sum(rows_today, premium_sum, premium_sum_back, premium_sum_yesterday, 0, bars_since_funding) / bars_since_funding
+        end as premium_since_funding,
+        close / nullif(mark_price, 0) - 1 as mark_premium,
+        mark_price / nullif(index_price, 0) - 1 as mark_index_premium
+    from intervals_in_force
+)
+
+select * from features
