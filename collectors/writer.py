@@ -8,13 +8,12 @@ from typing import Any, TypeAlias
 import psycopg
 
 from collectors import upsert
+from collectors.batches import Batch, Staged, by_table, printable
 from collectors.coverage import add_coverage
 from collectors.rows import Coverage, Refusal, Row, Source, stream_of
-from collectors.tables import TABLES, Table
+from collectors.tables import Table
 
 Connection: TypeAlias = psycopg.Connection[Any]
-
-_PAYLOAD_LIMIT = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,7 @@ class Writer:
         """
         if now.tzinfo is None:
             raise ValueError("now must have a time zone")
-        batches = _by_table(rows, origins, origin)
+        batches = by_table(rows, origins, origin)
         with_open_transaction = self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
         try:
             with self._connection.transaction():
@@ -143,7 +142,7 @@ class Writer:
             self._connection.commit()
         return result
 
-    def _stage(self, batch: "_Batch", source: Source) -> WriteResult:
+    def _stage(self, batch: Batch, source: Source) -> WriteResult:
         """Copy the rows to the staging table, without those that PostgreSQL cannot even hold."""
         table = batch.table
         (present,) = self._one("select to_regclass('pg_temp.' || %s)", [upsert.staging_name(table)])
@@ -166,7 +165,7 @@ class Writer:
             for row in rows:
                 copy.write_row(row)
 
-    def _find_impossible(self, batch: "_Batch", now: datetime) -> list[Refusal]:
+    def _find_impossible(self, batch: Batch, now: datetime) -> list[Refusal]:
         statement = upsert.refuse(batch.table, self._rules_of(batch.table))
         gone = self._connection.execute(statement.encode(), {"now": now}, prepare=False).fetchall()
         if not gone:
@@ -203,11 +202,11 @@ class Writer:
             self._rules[table.name] = [*rules, *table.untimely]
         return self._rules[table.name]
 
-    def _find_series(self, table: Table) -> "_Staged":
+    def _find_series(self, table: Table) -> Staged:
         rows = self._connection.execute(upsert.find_series(table).encode()).fetchall()
-        return _Staged(table, tuple(zip(*rows, strict=True)))
+        return Staged(table, tuple(zip(*rows, strict=True)))
 
-    def _put(self, staged: "_Staged", source: Source) -> WriteResult:
+    def _put(self, staged: Staged, source: Source) -> WriteResult:
         table = staged.table
         stamp = self._one("select clock_timestamp()")[0]
         (known,) = self._one(upsert.find_neighbours(table), staged.bounds)
@@ -222,7 +221,7 @@ class Writer:
             inserted + updated + unchanged + superseded, inserted, updated, unchanged, superseded
         )
 
-    def _insert_all(self, staged: "_Staged", source: Source, stamp: datetime) -> bool:
+    def _insert_all(self, staged: Staged, source: Source, stamp: datetime) -> bool:
         """Insert the staged rows if all are new and differ in key; else leave everything as it was."""
         # Half the time of `on conflict`, which is for the rare batch that needs it.
         statement = upsert.insert_new(staged.table, source).encode()
@@ -253,91 +252,8 @@ class Writer:
                     "insert into rejects (stream, source, origin, reason, payload)"
                     " values (%s, %s, %s, %s, %s) on conflict do nothing",
                     [
-                        (item.stream, source, item.origin, item.reason, _printable(item.payload))
+                        (item.stream, source, item.origin, item.reason, printable(item.payload))
                         for item in refusals
                     ],
                 )
         return WriteResult(received=len(refusals), rejected=len(refusals))
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Rows of one table in their order of arrival, and where each was read."""
-
-    table: Table
-    rows: list[Row]
-    origins: list[str]
-
-    def take_unstorable(self) -> list[Refusal]:
-        """Take out rows with text or numbers beyond PostgreSQL's types."""
-        taken: list[Refusal] = []
-        kept: list[tuple[Row, str]] = []
-        for row, origin in zip(self.rows, self.origins, strict=True):
-            if all(_storable(value) for value in row):
-                kept.append((row, origin))
-            else:
-                reason = "text or number that the database cannot hold"
-                taken.append(Refusal(self.table.name, origin, reason, ascii(row)))
-        self.rows = [row for row, _ in kept]
-        self.origins = [origin for _, origin in kept]
-        return taken
-
-
-@dataclass(frozen=True, slots=True)
-class _Staged:
-    """What the staging table holds, series by series; ``columns`` are series columns, first, last, count."""
-
-    table: Table
-    columns: tuple[tuple[Any, ...], ...]
-
-    @property
-    def bounds(self) -> list[list[Any]]:
-        return [list(column) for column in self.columns[:-1]]
-
-    @property
-    def count(self) -> int:
-        return sum(self.columns[-1]) if self.columns else 0
-
-    @property
-    def symbols(self) -> list[str]:
-        return sorted(set(self.columns[0])) if self.columns else []
-
-    @property
-    def first(self) -> datetime:
-        first: datetime = min(self.columns[-3])
-        return first
-
-    @property
-    def last(self) -> datetime:
-        last: datetime = max(self.columns[-2])
-        return last
-
-
-def _by_table(rows: Iterable[Row], origins: Sequence[str] | None, origin: str) -> list[_Batch]:
-    """Divide rows by table, in a fixed order of the tables so that two writers cannot block each other."""
-    rows = list(rows)
-    origins = [origin] * len(rows) if origins is None else list(origins)
-    if len(origins) != len(rows):
-        raise ValueError(f"{len(origins)} origins for {len(rows)} rows")
-    kinds = set(map(type, rows))
-    if len(kinds) == 1:
-        return [_Batch(TABLES[kinds.pop()], rows, origins)]
-    return [
-        _Batch(
-            TABLES[kind],
-            [row for row in rows if type(row) is kind],
-            [place for row, place in zip(rows, origins, strict=True) if type(row) is kind],
-        )
-        for kind in sorted(kinds, key=lambda kind: TABLES[kind].name)
-    ]
-
-
-def _storable(value: object) -> bool:
-    if isinstance(value, str):
-        return "\0" not in value and value.encode("utf-8", "ignore").decode() == value
-    return not isinstance(value, int) or -(2**63) <= value < 2**63
-
-
-def _printable(text: str) -> str:
-    """Cut a payload and keep it free of what PostgreSQL's text cannot hold."""
-    return text[:_PAYLOAD_LIMIT].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
