@@ -476,6 +476,36 @@ def test_writers_of_overlapping_symbols_do_not_block_each_other_for_good(migrate
         assert ask(own, "select count(*), min(to_time), max(to_time) from coverage") == [(12, at(50), at(50))]
 
 
+def test_a_weaker_writer_at_the_same_moment_does_not_overwrite_what_it_has_not_seen(
+    writer: Writer, migrated_url: str
+) -> None:
+    write(writer, KLINE)
+    about_to_commit, go_on = threading.Event(), threading.Event()
+
+    class Slow(Writer):
+        def _put(self, *args: Any) -> WriteResult:
+            result = super()._put(*args)
+            about_to_commit.set()
+            go_on.wait(30)
+            return result
+
+    def write_archive() -> None:
+        with connect_to(migrated_url) as own:
+            write(Slow(own), KLINE._replace(close=103.0), source="archive")
+
+    results: list[WriteResult] = []
+    archive = threading.Thread(target=write_archive)
+    rest = threading.Thread(target=lambda: results.append(write(writer, KLINE._replace(close=104.0))))
+    archive.start()
+    assert about_to_commit.wait(30)
+    rest.start()
+    rest.join(0.5)
+    go_on.set()
+    archive.join(30)
+    rest.join(30)
+    assert results == [counted(superseded=1)]
+
+
 def test_rows_that_appear_between_look_and_write_are_not_lost(
     migrated_url: str, connection: Connection
 ) -> None:
