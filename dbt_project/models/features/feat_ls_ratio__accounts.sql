@@ -49,7 +49,7 @@ features as (
         {{ rolling_zscore('ratio', 288, 'ratio_anchor') }} as ls_ratio_zscore,
         {{ midrank('ratio', 'last_week') }} as ls_ratio_percentile,
         top_position_ratio as ls_top_trader_ratio,
-        {{ safe_ratio('top_position_ratio', 'ratio') }} as ls_top_vs_global
+        {{ safe_ratio('top_position_ratio', 'ratio') }} - 1 as ls_top_vs_global
     from blocks_back as bars
     left join last_week on bars.symbol = last_week.symbol and bars.segment_start = last_week.segment_start
         and date_bin(interval '1 hour', bars.time + interval '5 minutes', timestamptz '2000-01-01 00:00:00+00') = last_week.hour
