@@ -17,7 +17,7 @@ from collectors.collection import CollectionResult, KindResult, ProgressCallback
 from collectors.coverage import Connection
 from collectors.errors import CollectorError, RangeError, UnknownSymbolError
 from collectors.history import HistoryReader, gather_or_cancel
-from collectors.kinds import KINDS, STREAM_ONLY
+from collectors.kinds import KINDS, STREAM_ONLY, kind_named
 from collectors.rows import Instrument, Row
 from collectors.store import Store
 from collectors.symbols import SymbolError, canonical_symbol
@@ -39,7 +39,7 @@ class HistoricalDataCollector:
     connection : psycopg.Connection
         To a database with the raw schema on its search path. Nothing else may use it during a run.
     kinds : sequence of str
-        Names out of `collectors.kinds.KINDS`; all by default.
+        Names that `collectors.kinds.kind_named` knows; by default all of `KINDS`, statistics in 5m.
     progress : callable, optional
         Told each `Step`.
     pages_per_write : int
@@ -60,12 +60,9 @@ class HistoricalDataCollector:
         progress: ProgressCallback | None = None,
         pages_per_write: int = 8,
     ) -> None:
-        unknown = sorted(set(kinds) - KINDS.keys())
-        if unknown:
-            raise CollectorError(f"unknown kind {unknown[0]!r}; known are {', '.join(KINDS)}")
         self._client = client
         self._store = Store(connection)
-        self._kinds = [KINDS[name] for name in kinds]
+        self._kinds = [kind_named(name) for name in kinds]
         self._progress = progress
         self._pages_per_write = pages_per_write
 

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 from collectors.client import FUNDING_PAGE, STATISTICS_PAGE, BinanceFuturesClient
 from collectors.coverage import Segment, merge_segments, subtract_segments
+from collectors.errors import CollectorError
 from collectors.limits import KLINES_PAGE
 from collectors.parse import closed_klines, pair_prices
-from collectors.rows import RATIO_TYPES, Row
+from collectors.rows import RATIO_TYPES, WIDTHS, Row
 
 BAR = timedelta(minutes=5)
 TIMEFRAME = "5m"
@@ -24,6 +25,12 @@ OVERLAP = timedelta(hours=1)
 
 KEPT = timedelta(days=30)
 """How long the exchange keeps open interest and ratios."""
+
+STATISTICS = ("open_interest", *RATIO_TYPES)
+"""Kinds that the exchange publishes in several periods."""
+
+PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
+"""Periods of the statistics."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -157,9 +164,12 @@ async def _fetch_mark_price(client: Client, symbol: str, window: Segment, now: d
     return [row for row in pair_prices(mark, index, symbol=symbol) if row.time <= now]
 
 
-async def _fetch_open_interest(client: Client, symbol: str, window: Segment, now: datetime) -> list[Row]:
-    start, end = window
-    return [*await client.fetch_open_interest_history(symbol, TIMEFRAME, start=start, end=end)]
+def _fetch_open_interest(period: str) -> Fetch:
+    async def fetch(client: Client, symbol: str, window: Segment, now: datetime) -> list[Row]:
+        start, end = window
+        return [*await client.fetch_open_interest_history(symbol, period, start=start, end=end)]
+
+    return fetch
 
 
 async def _fetch_funding(client: Client, symbol: str, window: Segment, now: datetime) -> list[Row]:
@@ -175,26 +185,47 @@ async def _fetch_funding(client: Client, symbol: str, window: Segment, now: date
     return rows
 
 
-def _fetch_ratio(ratio_type: str) -> Fetch:
+def _fetch_ratio(ratio_type: str, period: str) -> Fetch:
     async def fetch(client: Client, symbol: str, window: Segment, now: datetime) -> list[Row]:
         start, end = window
-        rows = await client.fetch_long_short_ratio(
-            symbol, TIMEFRAME, ratio_type=ratio_type, start=start, end=end
-        )
-        return [*rows]
+        return [
+            *await client.fetch_long_short_ratio(symbol, period, ratio_type=ratio_type, start=start, end=end)
+        ]
 
     return fetch
 
 
-def _ratio(ratio_type: str) -> Kind:
-    takers = ratio_type == "taker_volume"
+def statistic(name: str, period: str) -> Kind:
+    """Give the kind of a statistic (``open_interest`` or a ratio) in a period: ``5m``, ``4h``, ..."""
+    width, takers = WIDTHS[period], name == "taker_volume"
+    plain = name == "open_interest"
     return Kind(
-        name=ratio_type,
-        stream=f"long_short_ratio:{ratio_type}:{TIMEFRAME}",
-        fetch=_fetch_ratio(ratio_type),
-        known_after=2 * BAR if takers else BAR,
+        name=name if period == TIMEFRAME else f"{name}:{period}",
+        stream=f"{name}:{period}" if plain else f"long_short_ratio:{name}:{period}",
+        fetch=_fetch_open_interest(period) if plain else _fetch_ratio(name, period),
+        width=width,
+        known_after=width + BAR if takers else BAR,
         closed_only=takers,
         kept=KEPT,
+    )
+
+
+def kind_named(name: str) -> Kind:
+    """Give a kind by its name: one of `KINDS`, or a statistic in another period (``open_interest:4h``).
+
+    Raises
+    ------
+    CollectorError
+        When there is no such kind.
+    """
+    if name in KINDS:
+        return KINDS[name]
+    base, _, period = name.partition(":")
+    if base in STATISTICS and period in PERIODS:
+        return statistic(base, period)
+    raise CollectorError(
+        f"unknown kind {name!r}; known are {', '.join(KINDS)}"
+        f" (of these {', '.join(STATISTICS)} in other periods too, like open_interest:4h)"
     )
 
 
@@ -218,7 +249,7 @@ KINDS: Mapping[str, Kind] = {
             known_after=10 * _SECOND,
             shift=BAR,
         ),
-        Kind("open_interest", f"open_interest:{TIMEFRAME}", _fetch_open_interest, kept=KEPT),
+        statistic("open_interest", TIMEFRAME),
         # 180 days: 540 settlements at 8 h, and rarely a second page at 4 h.
         Kind(
             "funding_rate",
@@ -229,7 +260,7 @@ KINDS: Mapping[str, Kind] = {
             known_after=_MINUTE,
             every_step=False,
         ),
-        *(_ratio(ratio_type) for ratio_type in RATIO_TYPES),
+        *(statistic(ratio_type, TIMEFRAME) for ratio_type in RATIO_TYPES),
     )
 }
 """Every kind that has a history, by name."""

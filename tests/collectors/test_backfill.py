@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from collectors.backfill import HistoricalDataCollector, OptimizedDataCollector,
 from collectors.client import BinanceFuturesClient
 from collectors.collection import Step
 from collectors.errors import CollectorError, RangeError, RefusedError, UnknownSymbolError, UnreachableError
+from collectors.kinds import kind_named
 from collectors.rows import Coverage, OpenInterest
 from collectors.writer import Writer
 from perpmart.database import connect_to
@@ -18,6 +20,7 @@ from perpmart.errors import DatabaseError
 from simulator.clock import StandingClock
 from simulator.faults import FaultPlan
 from simulator.presets import demo_market, odd_market
+from simulator.recorded import RecordedMarket
 from simulator.server import Simulator, running
 from simulator.synthetic import SyntheticMarket
 from tests.collectors.backfill_run import assert_same_tables, backfill, raw_tables
@@ -218,6 +221,42 @@ def test_an_empty_range_is_refused(migrated_url: str, market: SyntheticMarket) -
 def test_an_unknown_kind_is_refused(connection: Any) -> None:
     with pytest.raises(CollectorError, match="unknown kind 'candles'; known are klines, mark_price"):
         HistoricalDataCollector(BinanceFuturesClient("http://127.0.0.1:9"), connection, kinds=["candles"])
+
+
+@pytest.mark.parametrize("kind", ["open_interest:4h", "global_account:30m", "taker_volume:1h"])
+def test_statistics_come_in_other_periods_too(migrated_url: str, market: SyntheticMarket, kind: str) -> None:
+    width = {"4h": 4, "30m": 0.5, "1h": 1}[kind.partition(":")[2]]
+    with running(Simulator(market)) as exchange:
+        result = backfill(migrated_url, exchange.url, "SOL/USDT", market.start, kinds=[kind])
+        again = backfill(migrated_url, exchange.url, "SOL/USDT", market.start, kinds=[kind])
+    # The stamp of the market's very first instant may be wanting, that of its last may be there.
+    assert abs(result.of("SOL/USDT", kind).rows - 48 / width) <= 1
+    assert again.of("SOL/USDT", kind).written.inserted == 0
+
+
+@pytest.mark.parametrize("kind", ["candles", "open_interest:7m", "klines:1h", ":5m", "open_interest:"])
+def test_a_kind_that_is_none_is_refused(kind: str) -> None:
+    with pytest.raises(CollectorError, match=f"unknown kind '{kind}'"):
+        kind_named(kind)
+
+
+def test_recorded_data_arrive_whole(migrated_url: str, shared_data: Path) -> None:
+    with running(Simulator(RecordedMarket(shared_data))) as exchange:
+        result = backfill(
+            migrated_url,
+            exchange.url,
+            ["AVAX/USDT", "NEAR/USDT"],
+            "2026-02-01",
+            kinds=["klines", "funding_rate", "open_interest:4h", "global_account"],
+        )
+    for symbol in ("AVAX/USDT", "NEAR/USDT"):
+        assert result.of(symbol, "klines").written.inserted == 8064
+        assert result.of(symbol, "funding_rate").written.inserted == 84
+        assert result.of(symbol, "open_interest:4h").written.inserted == 53
+        # What the files lack is a hole of the whole month.
+        (hole,) = result.of(symbol, "global_account").holes
+        assert hole.to_time - hole.from_time == 28 * DAY
+    assert result.written.rejected == 0
 
 
 def test_progress_tells_pages_and_rows(migrated_url: str, market: SyntheticMarket) -> None:
