@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from simulator.faults import FaultPlan, parse_plan
-from simulator.market import Market
-from simulator.presets import DEFAULT_END, demo_market, odd_market, wide_market
-from simulator.recorded import RecordedMarket
+from simulator.presets import MARKETS, open_market
 from simulator.server import make_clock, serve
 
 
@@ -19,35 +17,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments and serve; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        market = build_market(options)
+        market = open_market(
+            options.market,
+            data=options.data,
+            symbols=options.symbols,
+            days=options.days,
+            end=options.end,
+            seed=options.seed,
+        )
         faults = parse_plan(options.faults, seed=options.seed) if options.faults else FaultPlan()
         serve(market, port=options.port, clock=make_clock(market, speed=options.speed), faults=faults)
-    except (ValueError, OSError) as error:
+    except (ValueError, OverflowError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def build_market(options: argparse.Namespace) -> Market:
-    """Return the market that the options describe."""
-    if options.data is not None:
-        return RecordedMarket(options.data, end=options.end)
-    if options.market == "test":
-        return odd_market(days=options.days or 14, seed=options.seed)
-    days, end = options.days or 30, options.end or DEFAULT_END
-    if options.market == "wide":
-        return wide_market(symbols=options.symbols, days=days, end=end, seed=options.seed)
-    return demo_market(days=days, end=end, seed=options.seed)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m simulator", description="A local exchange for tests and demos."
     )
-    parser.add_argument(
-        "--market", choices=("demo", "test", "wide"), default="demo", help="synthetic market to serve"
-    )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="serve recorded files instead")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--market", choices=MARKETS, default="demo", help="synthetic market to serve")
+    source.add_argument("--data", type=Path, metavar="DIR", help="serve recorded files instead")
     parser.add_argument("--symbols", type=int, default=10, help="number of symbols of the wide market")
     parser.add_argument("--seed", type=int, default=7, help="seed of the market and the faults")
     parser.add_argument("--days", type=int, help="days of history (demo and wide: 30, test: 14)")

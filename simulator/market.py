@@ -68,6 +68,10 @@ class Market(ABC):
     def instruments(self, *, at: datetime | None = None) -> list[Instrument]:
         """Return the listings known at an instant (default: `end`), delisted ones included."""
 
+    def instrument(self, symbol: str, *, at: datetime) -> Instrument | None:
+        """Return one symbol's listing as known at an instant, None when it has none yet."""
+        return next((one for one in self.instruments(at=at) if one.symbol == symbol), None)
+
     @abstractmethod
     def table(
         self,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from simulator.config import FundingChange, MarketConfig, SymbolConfig
+from simulator.market import Market
+from simulator.recorded import RecordedMarket
 from simulator.synthetic import SyntheticMarket
 
 DEFAULT_END = datetime(2026, 7, 1, tzinfo=UTC)
 DEFAULT_TEST_START = datetime(2026, 3, 2, tzinfo=UTC)
 TEST_DAYS = 12
+MARKETS = ("demo", "test", "wide")
 
 _UNIVERSE = (
     SymbolConfig("BTC/USDT", 64_000.0, 1, 3, turnover=4e7, volatility=0.0003, beta=0.9),
@@ -118,3 +122,48 @@ def odd_market(
         symbols, start=start, days=days, seed=seed, restless=restless, revised_share=revised_share
     )
     return SyntheticMarket(config)
+
+
+def open_market(
+    name: str = "demo",
+    *,
+    data: Path | None = None,
+    symbols: int = 10,
+    days: int | None = None,
+    end: datetime | None = None,
+    seed: int = 7,
+) -> Market:
+    """Return the market that a command line describes.
+
+    Parameters
+    ----------
+    name : str
+        One of `MARKETS`: ``demo``, ``wide``, or ``test`` for the odd one.
+    data : Path, optional
+        Folder of recorded files; goes before the name.
+    symbols : int
+        Number of symbols of the wide market.
+    days : int, optional
+        Length of the history; default 14 for ``test``, else 30.
+    end : datetime, optional
+        00:00 UTC of a day (synthetic), or where the clock stands (recorded).
+    seed : int
+        Seed of a synthetic market.
+
+    Raises
+    ------
+    ValueError
+        When the market makes no sense or the files cannot be read.
+    """
+    if data is not None:
+        return RecordedMarket(data, end=end)
+    if name == "test":
+        length = 14 if days is None else days
+        start = DEFAULT_TEST_START if end is None else end - timedelta(days=length)
+        return odd_market(days=length, start=start, seed=seed)
+    length = 30 if days is None else days
+    if name == "wide":
+        return wide_market(symbols=symbols, days=length, end=end or DEFAULT_END, seed=seed)
+    if name == "demo":
+        return demo_market(days=length, end=end or DEFAULT_END, seed=seed)
+    raise ValueError(f"there is no market {name!r}; known are {', '.join(MARKETS)}")

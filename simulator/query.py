@@ -58,20 +58,14 @@ def read_symbol(query: Mapping[str, str], market: Market, now_ms: int, *, name: 
     wire = query.get(name, "")
     if not wire:
         raise missing(name)
-    for symbol in known_symbols(market, now_ms):
-        if symbol.replace("/", "") == wire:
+    for symbol in market.symbols:
+        if symbol.replace("/", "") == wire and market.instrument(symbol, at=to_time(now_ms)) is not None:
             return symbol
     raise unknown_symbol()
 
 
-def known_symbols(market: Market, now_ms: int) -> list[str]:
-    """Return the symbols that have been listed by now, delisted ones included."""
-    listed = {instrument.symbol for instrument in market.instruments(at=to_time(now_ms))}
-    return [symbol for symbol in market.symbols if symbol in listed]
-
-
-def read_span(query: Mapping[str, str], market: Market, now_ms: int, *, default: int, most: int) -> Span:
-    """Return the page asked for, its bounds inside what the market can have.
+def read_span(query: Mapping[str, str], *, default: int, most: int) -> Span:
+    """Return the page asked for.
 
     Raises
     ------
@@ -87,13 +81,13 @@ def read_span(query: Mapping[str, str], market: Market, now_ms: int, *, default:
     return Span(start, end, default if limit is None else limit)
 
 
-def read_funding_span(query: Mapping[str, str], market: Market, now_ms: int) -> Span:
+def read_funding_span(query: Mapping[str, str]) -> Span:
     """Return the page of settlements asked for; a limit out of range is the HTTP-200 error object."""
     limit = read_number(query, "limit")
     if limit is not None and not 1 <= limit <= 1000:
         raise IllegalParamsError
     recent = "startTime" not in query and "endTime" not in query
-    return read_span(query, market, now_ms, default=200 if recent else 100, most=1000)
+    return read_span(query, default=200 if recent else 100, most=1000)
 
 
 def bounds(span: Span, market: Market, now_ms: int, *, width_ms: int = 1) -> tuple[int, int]:

@@ -9,13 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from simulator import payloads
-from simulator.errors import ExchangeError, invalid
+from simulator.errors import ExchangeError, invalid, unknown_symbol
 from simulator.limits import Pool, depth_weight, kline_weight
 from simulator.market import Kind, Market, to_ms, to_time
 from simulator.query import (
     Span,
     bounds,
-    known_symbols,
     read_funding_span,
     read_interval,
     read_number,
@@ -70,7 +69,7 @@ def exchange_info(market: Market, query: Query, now_ms: int) -> Any:
 def klines(market: Market, query: Query, now_ms: int) -> Any:
     """Answer `/fapi/v1/klines`; the last row is the one still forming."""
     symbol, interval = read_symbol(query, market, now_ms), read_interval(query)
-    span = read_span(query, market, now_ms, default=500, most=1500)
+    span = read_span(query, default=500, most=1500)
     table = _klines(market, "ohlcv", symbol, interval, span, now_ms)
     price, quantity = _decimals(market, symbol, now_ms)
     return payloads.klines(table, WIDTHS_MS[interval], price_decimals=price, quantity_decimals=quantity)
@@ -110,9 +109,13 @@ def taker_ratio(market: Market, query: Query, now_ms: int) -> Any:
 
 def funding_rate(market: Market, query: Query, now_ms: int) -> Any:
     """Answer `/fapi/v1/fundingRate`, of all symbols when none is named."""
-    span = read_funding_span(query, market, now_ms)
+    span = read_funding_span(query)
     start, end = bounds(span, market, now_ms)
-    known = [read_symbol(query, market, now_ms)] if "symbol" in query else known_symbols(market, now_ms)
+    known = (
+        [read_symbol(query, market, now_ms)]
+        if "symbol" in query
+        else [one.symbol for one in market.instruments(at=to_time(now_ms))]
+    )
     rows = []
     for symbol in known:
         table = market.table("funding_rate", symbol, start_ms=start, end_ms=end).as_of(now_ms)
@@ -200,14 +203,14 @@ def _expressible(table: Table) -> Table:
 
 def _price_klines(market: Market, query: Query, now_ms: int, kind: Kind, name: str) -> Any:
     symbol, interval = read_symbol(query, market, now_ms, name=name), read_interval(query)
-    span = read_span(query, market, now_ms, default=500, most=1500)
+    span = read_span(query, default=500, most=1500)
     return payloads.price_klines(_klines(market, kind, symbol, interval, span, now_ms), WIDTHS_MS[interval])
 
 
 def _statistic(market: Market, query: Query, now_ms: int, kind: Kind, ratio_type: str) -> tuple[str, Table]:
     """Return the symbol and the page of a statistic under `/futures/data`."""
     symbol, period = read_symbol(query, market, now_ms), read_period(query)
-    span = read_span(query, market, now_ms, default=30, most=500)
+    span = read_span(query, default=30, most=500)
     if span.start_ms is not None and span.start_ms < now_ms - STATISTICS_REFUSED_MS:
         raise ExchangeError(-1130, "parameter 'startTime' is invalid.")
     kept = Span(max(span.start_ms or 0, now_ms - STATISTICS_KEPT_MS), span.end_ms, span.limit)
@@ -230,8 +233,10 @@ def _premium(market: Market, symbol: str, now_ms: int) -> dict[str, Any] | list[
 
 
 def _decimals(market: Market, symbol: str, now_ms: int) -> tuple[int, int]:
-    found = {one.symbol: one for one in market.instruments(at=to_time(now_ms))}[symbol]
-    return payloads.decimals_of(found.price_tick), payloads.decimals_of(found.quantity_step)
+    listing = market.instrument(symbol, at=to_time(now_ms))
+    if listing is None:
+        raise unknown_symbol()
+    return payloads.decimals_of(listing.price_tick), payloads.decimals_of(listing.quantity_step)
 
 
 def _page_weight(query: Query) -> int:

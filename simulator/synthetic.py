@@ -54,9 +54,13 @@ class SyntheticMarket(Market):
 
     def instruments(self, *, at: datetime | None = None) -> list[Instrument]:
         """Return the listings known at an instant (default: `end`), delisted ones included."""
-        instant = at or self.end
-        known = [symbol for symbol in self.config.symbols if (symbol.listed or self.start) <= instant]
-        return [_instrument(symbol, self.start, instant) for symbol in known]
+        found = [self.instrument(symbol, at=at or self.end) for symbol in self._symbols]
+        return [one for one in found if one is not None]
+
+    def instrument(self, symbol: str, *, at: datetime) -> Instrument | None:
+        """Return one symbol's listing as known at an instant, None when it has none yet."""
+        config = self._symbols[symbol]
+        return _instrument(config, self.start, at) if (config.listed or self.start) <= at else None
 
     def table(
         self,

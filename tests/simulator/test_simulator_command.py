@@ -57,6 +57,9 @@ def test_faults_and_speed_can_be_given() -> None:
         (["--market", "test", "--days", "3"], "need 12 days"),
         (["--data", "no/such/folder"], "none of the folders"),
         (["--speed", "-1"], "runs forward"),
+        (["--days", "0"], "at least one day"),
+        (["--market", "wide", "--symbols", "0"], "needs symbols"),
+        (["--days", "1", "--port", "70000"], "port must be"),
     ],
 )
 def test_a_mistake_is_one_line(
