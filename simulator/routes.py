@@ -163,7 +163,10 @@ def open_interest(market: Market, query: Query, now_ms: int) -> Any:
     period = market.recorded_period("open_interest", symbol, "1d")
     start = to_ms(market.start)
     table = market.table("open_interest", symbol, start_ms=start, end_ms=now_ms + 1, period=period)
-    newest = float(table.columns["open_interest"][-1]) if len(table) else 0.0
+    if len(table) == 0:
+        # A zero would be a lie about a market of which nothing is known.
+        raise unknown_symbol()
+    newest = float(table.columns["open_interest"][-1])
     return {"symbol": symbol.replace("/", ""), "openInterest": payloads.text(newest), "time": now_ms}
 
 
