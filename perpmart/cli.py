@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perpmart.commands import schema, servers
+from perpmart.commands import collect, mart, schema, servers, simulate
 from perpmart.errors import PerpmartError
 
 app = typer.Typer(
@@ -28,6 +28,12 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     servers.env,
     servers.doctor,
     schema.init,
+    collect.backfill,
+    collect.import_,
+    simulate.simulate,
+    mart.build,
+    mart.push,
+    mart.export,
 )
 for _command in COMMANDS:
     app.command(_command.__name__.removesuffix("_"))(_command)

@@ -102,6 +102,16 @@ def server_versions(connection: Connection) -> dict[str, str | None]:
     return {"postgresql": row[0], "timescaledb": row[1]}
 
 
+def require_schema(connection: Connection, prefix: str = "") -> None:
+    """Raise DatabaseError unless `perpmart init` was run on this database."""
+    found = connection.execute("select to_regclass(%s)", [f"{prefix}raw.coverage"]).fetchone()
+    connection.rollback()
+    if found is None or found[0] is None:
+        raise DatabaseError(
+            f"no table {prefix}raw.coverage in database {connection.info.dbname}: run `perpmart init` first"
+        )
+
+
 def libpq_environment(url: str) -> dict[str, str]:
     """Return the ``PG*`` variables that make psql and dbt use the database of `url`.
 

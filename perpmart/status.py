@@ -44,7 +44,9 @@ class Status:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, for JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()
+        }
 
     def rows(self) -> list[tuple[str, object]]:
         """Return the fields as lines of a table, for people; passwords masked."""

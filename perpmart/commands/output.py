@@ -14,7 +14,7 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=str))
 
 
-def print_table(rows: Iterable[Sequence[object]], *, columns: Sequence[str] = (), title: str = "") -> None:
+def print_table(rows: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> None:
     """Print `rows` as a table, as wide as its content where the output is not a terminal.
 
     Numbers stand at the right of their column; True and False are shown as yes and no, None as a dash.
@@ -26,9 +26,7 @@ def print_table(rows: Iterable[Sequence[object]], *, columns: Sequence[str] = ()
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=400)
-    table = Table(
-        title=title or None, box=None, pad_edge=False, show_header=bool(columns), title_justify="left"
-    )
+    table = Table(box=None, pad_edge=False, show_header=bool(columns))
     for position in range(len(columns) or max(map(len, rows), default=0)):
         cells = [row[position] for row in rows if len(row) > position]
         numeric = any(_is_number(cell) for cell in cells)
