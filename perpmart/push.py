@@ -21,12 +21,12 @@ from perpmart.database import Connection
 # is collected at all ('' = every symbol has it).
 _SOURCES: dict[str, tuple[str, str]] = {
     "klines": ("is_filled", ""),
-    "open_interest": ("open_interest", "open_interest:%"),
+    "open_interest": ("open_interest", "open_interest:"),
     "funding_rate": ("funding_rate", "funding_rate"),
-    "global_account_ratio": ("long_short_ratio", "long_short_ratio:global_account:%"),
-    "top_position_ratio": ("top_position_ratio", "long_short_ratio:top_position:%"),
-    "top_account_ratio": ("top_account_ratio", "long_short_ratio:top_account:%"),
-    "taker_volume_ratio": ("taker_volume_ratio", "long_short_ratio:taker_volume:%"),
+    "global_account_ratio": ("long_short_ratio", "long_short_ratio:global_account:"),
+    "top_position_ratio": ("top_position_ratio", "long_short_ratio:top_position:"),
+    "top_account_ratio": ("top_account_ratio", "long_short_ratio:top_account:"),
+    "taker_volume_ratio": ("taker_volume_ratio", "long_short_ratio:taker_volume:"),
     "liquidations": ("long_liquidations", "liquidations"),
     "mark_price": ("mark_price", "mark_price"),
     "order_book": ("book_imbalance_20", "order_book"),
@@ -167,7 +167,7 @@ def _unknown_sources(connection: Connection, schema_prefix: str) -> sql.Composab
         if column not in have:
             continue
         collected = sql.SQL(
-            "exists (select from {} as c where c.stream like {} and c.symbol in (b.symbol, '*'))"
+            "exists (select from {} as c where starts_with(c.stream, {}) and c.symbol in (b.symbol, '*'))"
         )
         items.append(
             sql.SQL("case when b.{} is null and {} then {} end").format(
