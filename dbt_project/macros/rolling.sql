@@ -12,7 +12,7 @@
 
 {# Whether a series differs from the row before: asked for once, in a CTE before day_block(..., powers >= 2). #}
 {% macro changed(series) -%}
-    {{ series }} is distinct from lag({{ series }}) over segment as {{ series }}_changed
+    ({{ series }} is distinct from lag({{ series }}) over segment) as {{ series }}_changed
 {%- endmacro %}
 
 {# Step 1 for one series. `anchor` names a column that does not change within the day; `powers` says how many sums of

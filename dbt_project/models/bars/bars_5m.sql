@@ -66,7 +66,7 @@ missing as (
         k.close,
         k.time as kline_time,
         grid.time,
-        exists (
+        exists ( -- noqa: LT01,LT06
             select 1
             from {{ source('raw', 'coverage') }} as c
             where

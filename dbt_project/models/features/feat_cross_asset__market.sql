@@ -62,7 +62,9 @@ against_benchmark as (
     select
         *,
         case
-            when return_1_known_rows >= 288 and return_1_flat_rows >= 288 and btc_return_1_known_rows >= 288 and btc_return_1_flat_rows < 288
+            when
+                return_1_known_rows >= 288 and return_1_flat_rows >= 288
+                and btc_return_1_known_rows >= 288 and btc_return_1_flat_rows < 288
                 then 0
             else {{ rolling_slope('btc_return_1', 'return_1', 288) }}
         end as beta_to_btc_288,
@@ -117,7 +119,8 @@ features as (
         {{ cross_sectional_rank('oi_change_20') }} as xs_rank_oi_change_20,
         {{ cross_sectional_rank('funding_annualized') }} as xs_rank_funding,
         case when count(return_12) filter (where is_member) over at_time >= 5 then
-            (count(*) filter (where is_member and return_12 > 0) over at_time)::float8 / count(return_12) filter (where is_member) over at_time
+            (count(*) filter (where is_member and return_12 > 0) over at_time)::float8
+            / count(return_12) filter (where is_member) over at_time
         end as xs_breadth_12
     from members
     window at_time as (partition by time)

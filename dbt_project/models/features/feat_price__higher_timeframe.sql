@@ -31,7 +31,7 @@ hours_in_scope as (
     select
         h.*,
         case when change > 0 then change when change is not null then 0 end as gain,
-        case when change < 0 then - change when change is not null then 0 end as loss,
+        case when change < 0 then -change when change is not null then 0 end as loss,
         carried.state
     from hours_with_moves as h
     left join carried using (symbol, segment_start)

@@ -30,7 +30,7 @@ bars_with_memory as (
         *,
         lag(log_return_1) over segment as log_return_before,
         {{ changed('log_return_1') }},
-        lag(log_return_1) over segment is distinct from lag(log_return_1, 2) over segment as log_return_before_changed
+        (lag(log_return_1) over segment is distinct from lag(log_return_1, 2) over segment) as log_return_before_changed
     from bars_with_returns
     {{ rolling_windows() }}
 ),

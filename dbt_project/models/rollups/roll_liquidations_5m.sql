@@ -2,7 +2,7 @@
 -- known: a bar holds the orders known from its open up to its close. No row where none was heard of.
 select
     symbol,
-    time_bucket(interval '5 minutes', time, - interval '{{ var("lag_liquidation") }}') as time,
+    time_bucket(interval '5 minutes', time, interval '-{{ var("lag_liquidation") }}') as time,
     coalesce(sum(price * quantity) filter (where side = 'SELL'), 0) as long_liquidations,
     coalesce(sum(price * quantity) filter (where side = 'BUY'), 0) as short_liquidations,
     count(*) as liquidation_count,
