@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perpmart.commands import collect, mart, schema, servers, simulate
+from perpmart.commands import collect, mart, schema, servers, show, simulate
 from perpmart.errors import PerpmartError
 
 app = typer.Typer(
@@ -34,6 +34,8 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     mart.build,
     mart.push,
     mart.export,
+    show.report,
+    show.demo,
 )
 for _command in COMMANDS:
     app.command(_command.__name__.removesuffix("_"))(_command)

@@ -1,14 +1,20 @@
-"""The steps after collecting, wired to the settings: build, push, export."""
+"""The steps after collecting, wired to the settings: build, push, export, report."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import cast, get_args
 
+from psycopg import sql
+
+from collectors.backfill import as_instant
 from ml.data_loader import MarketDataLoader
 from ml.feature_store_writer import FeatureStoreWriter
 from perpmart import build as dbt_build
 from perpmart import export as file_export
 from perpmart import push as vector_push
+from perpmart import report as page_report
+from perpmart.collect import DEFAULT_DAYS
 from perpmart.database import connect, require_schema
 from perpmart.errors import PerpmartError
 from perpmart.servers import addresses
@@ -45,7 +51,7 @@ def push(settings: Settings, *, symbols: Sequence[str] = (), history: int = 0) -
     PerpmartError
         If database or Redis cannot be reached, or the mart was never built.
     """
-    writer = FeatureStoreWriter(addresses.redis_url(settings))
+    writer = FeatureStoreWriter(addresses.redis_url(settings), namespace=f"{settings.schema_prefix}perpmart")
     with connect(settings) as connection:
         return vector_push.push(
             connection,
@@ -92,6 +98,35 @@ def export(
         features=list(features) or None,
         comparable_only=comparable,
     )
+
+
+def report(
+    settings: Settings,
+    path: Path,
+    *,
+    symbols: Sequence[str] = (),
+    start: str | None = None,
+    end: str | None = None,
+) -> Path:
+    """Write the page about the mart; see `perpmart.report.write_report`. Without times, of its last 30 days.
+
+    Raises
+    ------
+    PerpmartError
+        If the database cannot be reached, the mart holds no such bars, or the file cannot be written.
+    """
+    with connect(settings) as connection:
+        loader = MarketDataLoader(connection, schema_prefix=settings.schema_prefix)
+        chosen = list(symbols) or loader.symbols()
+        bars = sql.Identifier(f"{settings.schema_prefix}bars", "bars_5m")
+        row = connection.execute(sql.SQL("select max(available_at) from {}").format(bars)).fetchone()
+        last = as_instant(end) if end else row[0] if row else None
+        if last is None:
+            raise PerpmartError("the mart holds no bars yet: run `perpmart build` first")
+        first = as_instant(start) if start else last - timedelta(days=DEFAULT_DAYS)
+        return page_report.write_report(
+            connection, path, symbols=chosen, start=first, end=last, schema_prefix=settings.schema_prefix
+        )
 
 
 def _variables(settings: Settings) -> dict[str, object] | None:

@@ -35,7 +35,9 @@ def print_table(rows: Iterable[Sequence[object]], columns: Sequence[str] = ()) -
         )
     for row in rows:
         table.add_row(*map(_cell, row))
-    console.print(table)
+    with console.capture() as text:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in text.get().splitlines()))
 
 
 def _is_number(cell: object) -> bool:
