@@ -5,13 +5,19 @@ language sql stable
 as $$ select system_identifier::text || '/' || current_database() from pg_control_system() $$;
 comment on function cluster_name is 'Identity of the server and database: transaction ids mean nothing in another one';
 
+create or replace function without_database(sql text) returns text
+language sql stable
+return replace(sql, '"' || current_database() || '".', '');
+comment on function without_database is
+'SQL as dbt writes it, less the name of this database: a copy or a restore under another name carries on';
+
 create or replace function register_models(described jsonb) returns void
 language plpgsql
 set search_path from current
 as $$
 begin
     insert into models as m (model, relation, reach, benchmark, grain, streams, parents, depth)
-    select d.model, d.relation, d.reach, d.benchmark, d.grain, d.streams, d.parents, d.depth
+    select d.model, without_database(d.relation), d.reach, d.benchmark, d.grain, d.streams, d.parents, d.depth
     from jsonb_to_recordset(described)
         as d (model text, relation text, reach text, benchmark text, grain interval, streams text[], parents text[], depth integer)
     on conflict (model) do update
@@ -82,7 +88,7 @@ as $$
         union
         select o.name, o.hash, o.body from called as c inner join own as o on c.body ~ ('\m' || o.name || '\s*\(')
     )
-    select md5(compiled_sql || coalesce((select string_agg(distinct hash, ',' order by hash) from called), ''))
+    select md5(without_database(compiled_sql) || coalesce((select string_agg(distinct hash, ',' order by hash) from called), ''))
 $$;
 comment on function definition_hash is 'Hash of a model''s SQL and of every function of ours that it calls, directly or not';
 
@@ -208,7 +214,8 @@ language sql
 set search_path from current
 as $$
     update models
-    set relation = p_relation, compiled_sql = p_sql, columns = p_columns, definition_hash = definition_hash(p_sql)
+    set relation = without_database(p_relation), compiled_sql = without_database(p_sql), columns = p_columns,
+        definition_hash = definition_hash(p_sql)
     where model = p_model;
     insert into pending (model, symbol, from_time) values (p_model, '*', '-infinity');
 $$;
