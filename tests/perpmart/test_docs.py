@@ -80,7 +80,7 @@ def test_every_path_that_is_named_exists() -> None:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a user with a checkout's tools, an exchange of three days, and servers of her own."""
+    """A user's environment: the checkout's tools, an exchange of three days, servers of her own."""
     market = demo_market(days=3)
     with running(Simulator(market)) as exchange:
         given = {
