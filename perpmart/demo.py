@@ -17,7 +17,7 @@ from perpmart.build import build
 from perpmart.collect import backfill
 from perpmart.database import connect
 from perpmart.demo_database import claim_database
-from perpmart.demo_recordings import record_books, record_liquidations
+from perpmart.demo_recordings import close_recorded_gaps, record_books, record_liquidations
 from perpmart.errors import PerpmartError
 from perpmart.push import push
 from perpmart.report import Table, write_page
@@ -190,6 +190,7 @@ def _collect(
     with course.step("Record what REST has not") as outcome, connect(settings) as connection:
         events = record_liquidations(connection, market, symbols, start, watched=not recorded)
         books = 0 if recorded else record_books(connection, market, symbols, timedelta(days=BOOK_DAYS))
+        close_recorded_gaps(connection, market)
         outcome.append(f"{events:,} liquidations, {books:,} order books")
     return len(result.holes)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from collectors.archive import import_files
+from collectors.coverage import close_gaps
 from collectors.rows import Coverage, Liquidation
 from collectors.symbols import exchange_symbol
 from collectors.writer import Writer
@@ -61,3 +62,9 @@ def record_books(connection: Connection, market: Market, symbols: Sequence[str],
         result = Writer(connection).write(rows, source="stream", now=market.end, covered=covered)
         written += result.inserted
     return written
+
+
+def close_recorded_gaps(connection: Connection, market: Market) -> None:
+    """Strike off the holes that the recordings have filled."""
+    close_gaps(connection, now=market.end)
+    connection.commit()

@@ -194,7 +194,11 @@ def _group_table(data: ReportData) -> Table:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
+    numeric = [_is_number(cell) for cell in table.rows[0]] if table.rows else [False] * len(table.columns)
+    head = "".join(
+        f"<th{' class=number' if right else ''}>{escape(column)}</th>"
+        for column, right in zip(table.columns, numeric, strict=True)
+    )
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
     note = f"<p>{escape(table.note)}</p>" if table.note else ""
     return (
@@ -203,12 +207,15 @@ def _table(table: Table) -> str:
     )
 
 
+def _is_number(value: Cell) -> bool:
+    return not isinstance(value, str) or value.endswith(" %")
+
+
 def _cell(value: Cell) -> str:
     if value is None:
-        return "<td class='number'>-</td>"
-    if isinstance(value, int):
-        return f"<td class='number'>{value:,}</td>"
-    if isinstance(value, float):
-        return f"<td class='number'>{value:,.2f}</td>"
-    number = " class='number'" if value.endswith(" %") else ""
-    return f"<td{number}>{escape(value)}</td>"
+        text = "-"
+    elif isinstance(value, str):
+        text = escape(value)
+    else:
+        text = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    return f"<td{' class=number' if _is_number(value) else ''}>{text}</td>"

@@ -24,7 +24,7 @@ KINDS: tuple[tuple[str, str, str, str], ...] = (
     ("liquidations", "time", "Liquidations", "liquidations"),
     ("order_book", "time", "Order books", "order_book"),
 )
-SHOWN_FEATURES = ("rsi_14", "natr", "volume_zscore_288", "taker_imbalance_12", "oi_zscore", "funding_zscore")
+SHOWN_FEATURES = ("rsi_14", "natr", "oi_zscore", "volume_zscore_288", "taker_imbalance_12")
 
 
 class Range(NamedTuple):

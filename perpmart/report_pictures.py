@@ -51,8 +51,8 @@ _MOST_POINTS = 1500
 def price_with_liquidations(report: SymbolReport) -> str:
     """Close price, and below it what was liquidated in each hour: longs downwards, shorts upwards."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(11, 3.6), layout="constrained")
-        price, flow = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+        figure = Figure(figsize=(11, 4), layout="constrained")
+        price, flow = figure.subplots(2, 1, sharex=True, height_ratios=[1.9, 1])
         close = thinned(report.bars["close"])
         price.plot(close.index, close.to_numpy(), color=PRICE, linewidth=1.1)
         price.fill_between(close.index, close.to_numpy(), close.min(), color=PRICE, alpha=0.06, linewidth=0)
@@ -67,8 +67,13 @@ def price_with_liquidations(report: SymbolReport) -> str:
 def _draw_flow(axes: Any, bars: pd.DataFrame) -> None:
     hourly = bars[["long_liquidations", "short_liquidations"]].resample("1h").sum(min_count=1)
     width = pd.Timedelta(hours=1)
-    axes.bar(hourly.index, hourly["short_liquidations"], width, color=SHORTS, label="shorts liquidated")
-    axes.bar(hourly.index, -hourly["long_liquidations"], width, color=LONGS, label="longs liquidated")
+    # One filled outline a side: a rectangle an hour would take seconds to draw.
+    for side, sign, color, label in (
+        ("short_liquidations", 1, SHORTS, "shorts liquidated"),
+        ("long_liquidations", -1, LONGS, "longs liquidated"),
+    ):
+        steps = sign * hourly[side].to_numpy()
+        axes.fill_between(hourly.index, steps, step="post", color=color, linewidth=0.3, label=label)
     unknown = hourly["long_liquidations"].isna()
     for start, end in _runs(unknown):
         axes.axvspan(start, end + width, color=GRID, alpha=0.6, linewidth=0)
@@ -76,7 +81,7 @@ def _draw_flow(axes: Any, bars: pd.DataFrame) -> None:
         axes.text(0.5, 0.5, "not recorded in this range", transform=axes.transAxes, ha="center", color=MUTED)
         axes.set_yticks([])
     else:
-        axes.legend(loc="upper left", ncols=2, fontsize=8, borderpad=0)
+        axes.legend(loc="lower right", ncols=2, fontsize=8, borderpad=0, bbox_to_anchor=(1, 0.98))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(abs(value))))
     axes.axhline(0, color=MUTED, linewidth=0.6)
     axes.set_ylabel("Quote an hour")

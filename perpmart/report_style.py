@@ -24,7 +24,7 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-nu
 th, td { padding: 8px 16px; text-align: left; border-bottom: 1px solid #f1f5f9; white-space: nowrap; }
 th { color: #64748b; font-weight: 600; font-size: 12px; text-transform: uppercase; letter-spacing: 0.04em; }
 tr:last-child td { border-bottom: 0; }
-td.number { text-align: right; }
+th.number, td.number { text-align: right; }
 footer { margin-top: 48px; color: #94a3b8; font-size: 13px; }
 @media print { body { background: #fff; } figure, .scroll, .facts div { break-inside: avoid; } }
 """
