@@ -1,0 +1,203 @@
+"""Loading from a real mart."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pytest
+from psycopg import sql
+
+from ml.data_loader import MarketDataLoader
+from ml.errors import (
+    MartMissingError,
+    RangeError,
+    TimeframeError,
+    UnknownFeatureError,
+    UnknownSymbolError,
+)
+from perpmart.database import Connection, connect_to
+from tests.ml.conftest import Mart
+
+START, END = "2026-06-28", "2026-07-01"
+DAY = ("2026-06-30", "2026-07-01")
+
+
+def test_all_data_is_one_aligned_frame_of_the_bars(mart: Mart, mart_connection: Connection) -> None:
+    frame = mart.loader.load_all_data("SOL/USDT", "5m", START, END)
+    assert len(frame) == 3 * 288
+    named = ["timestamp", "open", "high", "low", "close", "volume", "open_interest", "funding_rate"]
+    assert {*named, "long_short_ratio", "liquidations", "available_at"} <= set(frame.columns)
+    measures = frame.select_dtypes("float64").columns
+    times = [
+        name for name in frame.columns if name.endswith("_time") or name in ("timestamp", "available_at")
+    ]
+    assert sorted([*measures, *times]) == sorted(frame.columns)
+    assert all(str(frame[name].dtype.tz) == "UTC" for name in times)
+    assert (frame["available_at"] - frame["timestamp"] == pd.Timedelta(minutes=5)).all()
+    assert frame["timestamp"].is_monotonic_increasing
+    rows = mart_connection.execute(
+        sql.SQL("select {} from {} where symbol = 'SOL/USDT' order by time").format(
+            sql.SQL(", ").join(map(sql.Identifier, measures.drop("liquidations"))),
+            sql.Identifier(f"{mart.settings.schema_prefix}bars", "bars_5m"),
+        )
+    ).fetchall()
+    expected = np.array(rows, dtype=float)
+    assert np.array_equal(frame[measures.drop("liquidations")].to_numpy(), expected, equal_nan=True)
+    both = frame["long_liquidations"] + frame["short_liquidations"]
+    pd.testing.assert_series_equal(frame["liquidations"], both, check_names=False)
+
+
+def test_longer_bars_equal_the_5m_bars_summed_up(mart: Mart) -> None:
+    five = mart.loader.load_all_data("SOL/USDT", "5m", START, END).set_index("timestamp")
+    hours = mart.loader.load_all_data("SOL/USDT", "1h", START, END).set_index("timestamp")
+    assert len(hours) == 72
+    grouped = five.groupby(five.index.floor("1h"))
+    assert np.array_equal(hours["open"], grouped["open"].first())
+    assert np.array_equal(hours["high"], grouped["high"].max())
+    assert np.array_equal(hours["close"], grouped["close"].last())
+    assert np.allclose(hours["volume"], grouped["volume"].sum(), rtol=1e-12)
+    # A source is as of the bar's end: the value of the last 5m bar, also when that one is unknown.
+    last = grouped["open_interest"].apply(lambda values: values.iloc[-1])
+    assert np.array_equal(hours["open_interest"], last, equal_nan=True)
+    assert (hours["available_at"] == hours.index + pd.Timedelta(hours=1)).all()
+
+
+def test_a_longer_bar_without_all_its_klines_is_no_row(mart: Mart, mart_connection: Connection) -> None:
+    bars = sql.Identifier(f"{mart.settings.schema_prefix}bars", "bars_5m")
+    mart_connection.execute(
+        sql.SQL("update {} set is_filled = 1 where symbol = 'SOL/USDT' and time = %s").format(bars),
+        [datetime(2026, 6, 30, 7, 35, tzinfo=UTC)],
+    )
+    loader = MarketDataLoader(mart_connection, schema_prefix=mart.settings.schema_prefix)
+    hours = loader.load_all_data("SOL/USDT", "1h", *DAY)["timestamp"].dt.hour.tolist()
+    assert hours == [hour for hour in range(24) if hour != 7]
+
+
+def test_the_range_is_half_open_and_naive_times_and_dates_are_utc(mart: Mart) -> None:
+    load = mart.loader.load_all_data
+    aware = load("SOL/USDT", "5m", datetime(2026, 6, 30, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
+    shifted = timedelta(hours=2)
+    for start, end in (
+        DAY,
+        (date(2026, 6, 30), date(2026, 7, 1)),
+        (datetime(2026, 6, 30), datetime(2026, 7, 1)),  # noqa: DTZ001
+        (pd.Timestamp("2026-06-30T02:00+02:00"), pd.Timestamp("2026-07-01", tz="UTC") + shifted - shifted),
+    ):
+        pd.testing.assert_frame_equal(load("SOL/USDT", "5m", start, end), aware)
+    assert len(aware) == 288
+    assert aware["timestamp"].iloc[-1] == pd.Timestamp("2026-06-30 23:55", tz="UTC")
+    assert load("SOLUSDT", "5m", "2020-01-01", "2020-01-02").empty
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        (("XRP/USDT", "5m", *DAY), UnknownSymbolError, "XRP/USDT: the mart has BTC/USDT, ETH/USDT, SOL/USDT"),
+        (("nonsense", "5m", *DAY), UnknownSymbolError, "nonsense"),
+        (("SOL/USDT", "7m", *DAY), TimeframeError, "5m, 15m, 1h, 4h, 1d"),
+        (("SOL/USDT", "5m", *DAY[::-1]), RangeError, "not after"),
+        (("SOL/USDT", "5m", DAY[0], DAY[0]), RangeError, "not after"),
+        (("SOL/USDT", "5m", "yesterdayish", DAY[1]), RangeError, "start_date is not a time"),
+        (("SOL/USDT", "5m", DAY[0], None), RangeError, "end_date"),
+    ],
+)
+def test_a_wrong_argument_is_named(
+    mart: Mart, arguments: tuple[str, ...], error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error, match=text):
+        mart.loader.load_all_data(*arguments)
+
+
+def test_features_equal_the_mart_bit_for_bit_through_any_number_of_connections(
+    mart: Mart, mart_connection: Connection
+) -> None:
+    names = mart.loader.registry().feature_set.names
+    rows = mart_connection.execute(
+        sql.SQL("select {} from {} order by symbol, time").format(
+            sql.SQL(", ").join(map(sql.Identifier, names)),
+            sql.Identifier(f"{mart.settings.schema_prefix}mart", "feature_mart"),
+        )
+    ).fetchall()
+    expected = np.array(rows, dtype=float)
+    for connections in (1, 2, 3):
+        loader = MarketDataLoader(mart.settings, connections=connections)
+        frame = loader.load_features(None, START, END, comparable_only=False)
+        assert tuple(frame.columns) == names
+        assert frame.index.names == ["symbol", "time"]
+        assert frame.index.is_monotonic_increasing
+        assert np.array_equal(frame.to_numpy(), expected, equal_nan=True)
+
+
+def test_a_choice_of_features_keeps_registry_order_and_leaves_out_what_cannot_be_compared(mart: Mart) -> None:
+    registry = mart.loader.registry()
+    comparable = [feature.name for feature in registry.features if feature.comparable]
+    assert list(mart.loader.load_features("SOL/USDT", *DAY).columns) == comparable
+    prices = mart.loader.load_features("SOL/USDT", *DAY, groups=["time", "price"])
+    assert set(prices.columns) == {
+        f.name for f in registry.features if f.group in ("price", "time") and f.comparable
+    }
+    named = mart.loader.load_features("SOL/USDT", *DAY, features=["sma_20", "return_1"])
+    assert list(named.columns) == ["return_1", "sma_20"]
+    for wrong in (
+        {"features": ["rsi_15"]},
+        {"groups": ["prices"]},
+        {"groups": ["time"], "features": ["sma_20"]},
+    ):
+        with pytest.raises(UnknownFeatureError):
+            mart.loader.load_features("SOL/USDT", *DAY, **wrong)  # type: ignore[arg-type]
+
+
+def test_chunks_put_together_are_the_whole_and_stopping_early_leaves_nothing_open(mart: Mart) -> None:
+    whole = mart.loader.load_features(None, START, END)
+    chunks = list(mart.loader.iter_features(None, START, END, chunk_rows=500))
+    assert max(map(len, chunks)) == 500
+    pd.testing.assert_frame_equal(pd.concat(chunks), whole)
+    for _ in mart.loader.iter_features(None, START, END, chunk_rows=100):
+        break
+    with psycopg.connect(mart.url) as connection:
+        others = connection.execute(
+            "select count(*) from pg_stat_activity where datname = current_database() and state = 'active'"
+            " and pid <> pg_backend_pid() and query like 'copy%'"
+        ).fetchone()
+    assert others == (0,)
+
+
+def test_the_fingerprint_tells_datasets_apart(mart: Mart) -> None:
+    def fingerprint(**options: object) -> dict[str, object]:
+        frame = mart.loader.load_features("SOL/USDT", *DAY, **options)  # type: ignore[arg-type]
+        return dict(frame.attrs["fingerprint"])
+
+    assert fingerprint() == fingerprint()
+    assert fingerprint()["rows"] == 288
+    assert fingerprint()["feature_set"] != fingerprint(groups=["time"])["feature_set"]
+
+
+def test_only_published_bars_are_loaded(mart: Mart, mart_connection: Connection) -> None:
+    published = sql.Identifier(f"{mart.settings.schema_prefix}build", "published")
+    mart_connection.execute(
+        sql.SQL("update {} set time = %s where symbol = 'SOL/USDT'").format(published),
+        [datetime(2026, 6, 30, 12, 0, tzinfo=UTC)],
+    )
+    loader = MarketDataLoader(mart_connection, schema_prefix=mart.settings.schema_prefix)
+    frame = loader.load_features(["SOL/USDT", "ETH/USDT"], *DAY, groups=["time"])
+    last = frame.index.to_frame()["time"].groupby(level="symbol").max()
+    assert last["SOL/USDT"] == pd.Timestamp("2026-06-30 12:00", tz="UTC")
+    assert last["ETH/USDT"] == pd.Timestamp("2026-06-30 23:55", tz="UTC")
+
+
+def test_a_database_without_a_mart_says_what_to_do(migrated_url: str) -> None:
+    loader = MarketDataLoader(migrated_url)
+    with pytest.raises(MartMissingError, match="perpmart build"):
+        loader.load_features(None, *DAY)
+    with pytest.raises(MartMissingError, match="perpmart build"):
+        loader.load_all_data("SOL/USDT", "5m", *DAY)
+
+
+def test_a_given_connection_is_left_open_and_usable(mart: Mart) -> None:
+    with connect_to(mart.url, prefix=mart.settings.schema_prefix) as connection:
+        loader = MarketDataLoader(connection, schema_prefix=mart.settings.schema_prefix)
+        assert len(loader.load_features(None, *DAY, groups=["time"])) == 3 * 288
+        with pytest.raises(UnknownSymbolError):
+            loader.load_features("XRP/USDT", *DAY)
+        assert loader.symbols() == ("BTC/USDT", "ETH/USDT", "SOL/USDT")
