@@ -1,0 +1,174 @@
+"""From the mart to Redis, with the log of what was served."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import numpy as np
+import pytest
+import redis
+from psycopg import sql
+
+from ml.errors import MartMissingError, SourceUnknownError
+from ml.feature_store import FeatureStore
+from ml.feature_store_writer import FeatureStoreWriter
+from ml.feature_vector import VectorToPush
+from perpmart.database import Connection, connect_to
+from perpmart.errors import RedisError
+from perpmart.push import find_drift, push
+from tests.ml.conftest import Mart
+
+NOW = datetime(2026, 7, 1, 0, 0, 3, tzinfo=UTC)
+NEWEST = datetime(2026, 6, 30, 23, 55, tzinfo=UTC)
+
+
+class Online:
+    """The mart and a store of the test's own; what the test changes in the database is put back."""
+
+    def __init__(self, mart: Mart, connection: Connection) -> None:
+        self.connection, self.prefix = connection, mart.settings.schema_prefix
+        self.client = redis.Redis.from_url(mart.redis_url)
+        self.namespace = f"test-{uuid4().hex[:8]}"
+        self.writer = FeatureStoreWriter(self.client, namespace=self.namespace, clock=lambda: NOW)
+        self.loader = mart.loader
+
+    def reader(self, **options: object) -> FeatureStore:
+        return FeatureStore(self.client, namespace=self.namespace, clock=lambda: NOW, **options)  # type: ignore[arg-type]
+
+    def push(self, *, history: int = 0) -> dict[str, tuple[str, int]]:
+        done = push(
+            self.connection,
+            self.writer,
+            schema_prefix=self.prefix,
+            now=NOW,
+            symbols=["SOL/USDT"],
+            history=history,
+        )
+        return {one.symbol: (one.outcome, one.revision) for one in done}
+
+    def execute(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        tables = {
+            name: sql.Identifier(f"{self.prefix}{schema}", name)
+            for schema, name in (
+                ("build", "served"),
+                ("build", "published"),
+                ("features", "feat_price__trend"),
+            )
+        }
+        cursor = self.connection.execute(sql.SQL(query).format(**tables), values)
+        rows = cursor.fetchall() if cursor.description else []
+        self.connection.commit()
+        return rows
+
+    def change_sma(self, value: float) -> float:
+        """Give the newest bar another sma_20; returns the one before."""
+        key = "symbol = 'SOL/USDT' and time = %s"
+        before = self.execute(f"select sma_20 from {{feat_price__trend}} where {key}", NEWEST)[0][0]
+        self.execute(f"update {{feat_price__trend}} set sma_20 = %s where {key}", value, NEWEST)
+        assert isinstance(before, float)
+        return before
+
+
+@pytest.fixture
+def online(mart: Mart) -> Iterator[Online]:
+    with connect_to(mart.url, prefix=mart.settings.schema_prefix) as connection:
+        online = Online(mart, connection)
+        online.execute("truncate {served}")
+        yield online
+        connection.rollback()
+        online.execute("truncate {served}")
+        for key in online.client.scan_iter(f"{online.namespace}:*"):
+            online.client.delete(key)
+        online.client.close()
+
+
+def test_what_is_read_back_is_the_marts_newest_row_bit_for_bit(online: Online) -> None:
+    assert online.push() == {"SOL/USDT": ("written", 1)}
+    vector = online.reader().get_latest("SOL/USDT", "5m", on_null="return")
+    row = online.loader.load_features(
+        "SOL/USDT", NEWEST, NEWEST + timedelta(minutes=5), comparable_only=False
+    )
+    assert np.array_equal(vector.values, row.to_numpy()[0], equal_nan=True)
+    assert vector.names == tuple(row.columns)
+    assert (vector.time, vector.age) == (NEWEST, timedelta(seconds=3))
+
+
+def test_pushing_again_changes_nothing_and_a_lost_redis_is_filled_again(online: Online) -> None:
+    online.push()
+    assert online.push() == {"SOL/USDT": ("unchanged", 1)}
+    online.client.delete(*online.client.keys(f"{online.namespace}:*"))
+    assert online.push() == {"SOL/USDT": ("written", 1)}
+    assert online.execute("select count(*), max(revision) from {served}") == [(1, 1)]
+
+
+def test_a_corrected_bar_gets_the_next_revision_and_shows_as_drift_until_then(online: Online) -> None:
+    online.push()
+    before = online.change_sma(1.25)
+    try:
+        drift = find_drift(online.connection, schema_prefix=online.prefix)
+        assert [(one.symbol, one.time, one.revision) for one in drift] == [("SOL/USDT", NEWEST, 1)]
+        assert online.push() == {"SOL/USDT": ("written", 2)}
+        assert online.reader().get_latest("SOL/USDT", "5m", ["sma_20"]).values.tolist() == [1.25]
+        assert find_drift(online.connection, schema_prefix=online.prefix) == []
+    finally:
+        online.change_sma(before)
+    assert online.push() == {"SOL/USDT": ("written", 3)}
+    assert online.execute("select revision from {served} order by 1") == [(1,), (2,), (3,)]
+
+
+def test_a_run_that_died_after_sending_is_made_good_by_the_next(online: Online) -> None:
+    feature_set = online.loader.registry().feature_set
+    values = np.zeros(len(feature_set.names))
+    lost = VectorToPush("SOL/USDT", NEWEST, NEWEST + timedelta(minutes=5), 1, values)
+    online.writer.push(lost, feature_set, "5m")
+    assert online.push() == {"SOL/USDT": ("written", 2)}
+    assert online.execute("select revision from {served}") == [(2,)]
+
+
+def test_the_log_holds_the_vector_as_it_was_sent(online: Online) -> None:
+    online.push()
+    vector = online.reader().get_latest("SOL/USDT", "5m", on_null="return")
+    [(values, feature_set, pushed_at)] = online.execute("select v, feature_set, pushed_at from {served}")
+    assert np.array_equal(np.array(values), vector.values, equal_nan=True)
+    assert (feature_set, pushed_at) == (vector.feature_set, NOW)
+
+
+def test_earlier_bars_are_put_there_for_sequences(online: Online) -> None:
+    online.push(history=20)
+    sequence = online.reader().get_sequence("SOL/USDT", "5m", 21, ["rsi_14"])
+    start = NEWEST - timedelta(minutes=100)
+    rows = online.loader.load_features("SOL/USDT", start, NEWEST + timedelta(minutes=5), features=["rsi_14"])
+    assert np.array_equal(sequence.values, rows.to_numpy(), equal_nan=True)
+
+
+def test_a_collected_source_that_is_unknown_at_the_bar_is_named(online: Online) -> None:
+    bars = sql.Identifier(f"{online.prefix}bars", "bars_5m")
+    query = sql.SQL("update {} set long_liquidations = %s where symbol = 'SOL/USDT' and time = %s")
+    known = online.connection.execute(
+        sql.SQL("select long_liquidations from {} where symbol = 'SOL/USDT' and time = %s").format(bars),
+        [NEWEST],
+    ).fetchone()
+    assert known is not None
+    online.connection.execute(query.format(bars), [None, NEWEST])
+    online.connection.commit()
+    try:
+        online.push()
+        with pytest.raises(SourceUnknownError, match="liquidations"):
+            online.reader().get_latest("SOL/USDT", "5m", ["rsi_14"])
+        assert online.reader(accept_unknown=["liquidations"]).get_latest("SOL/USDT", "5m", ["rsi_14"])
+    finally:
+        online.connection.execute(query.format(bars), [known[0], NEWEST])
+        online.connection.commit()
+
+
+def test_nothing_is_logged_that_redis_did_not_take(online: Online) -> None:
+    dead = FeatureStoreWriter("redis://127.0.0.1:1", namespace="x")
+    with pytest.raises(RedisError):
+        push(online.connection, dead, schema_prefix=online.prefix)
+    online.connection.rollback()
+    assert online.execute("select count(*) from {served}") == [(0,)]
+
+
+def test_without_a_mart_the_push_says_what_to_do(connection: Connection, redis_url: str) -> None:
+    with pytest.raises(MartMissingError, match="perpmart"):
+        push(connection, FeatureStoreWriter(redis_url))
