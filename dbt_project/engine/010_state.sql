@@ -38,6 +38,17 @@ create table if not exists taken_changes (
 );
 comment on table taken_changes is 'The snapshot up to which raw.changes were turned into pending ranges';
 
+create table if not exists documented (
+    relation text primary key,
+    definition_hash text,
+    body_hash text,
+    docs_hash text
+);
+comment on table documented is 'Tables and views that dbt made, and from what, so that a run leaves alone what has not changed';
+comment on column documented.definition_hash is 'Of a view: hash of its SQL, its comments and the columns that it reads';
+comment on column documented.body_hash is 'Of a view: hash of its text as PostgreSQL keeps it, which changes when somebody replaces it';
+comment on column documented.docs_hash is 'Of a table: hash of its comments';
+
 create table if not exists published (
     symbol text primary key,
     time timestamptz not null,

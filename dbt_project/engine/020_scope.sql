@@ -1,5 +1,10 @@
 -- The range that the running model computes. run_model sets it for the transaction; SQL run by hand sees everything.
 
+create or replace function cluster_name() returns text
+language sql stable
+as $$ select system_identifier::text || '/' || current_database() from pg_control_system() $$;
+comment on function cluster_name is 'Identity of the server and database: transaction ids mean nothing in another one';
+
 create or replace function utc_day(at timestamptz) returns timestamptz
 language sql immutable parallel safe
 return date_bin(interval '1 day', at, timestamptz '2000-01-01 00:00:00+00');
@@ -74,6 +79,7 @@ create or replace function timeframe_width(timeframe text) returns interval
 language sql immutable parallel safe
 return case timeframe
     when '1m' then interval '1 minute'
+    when '3m' then interval '3 minutes'
     when '5m' then interval '5 minutes'
     when '15m' then interval '15 minutes'
     when '30m' then interval '30 minutes'
@@ -86,3 +92,8 @@ return case timeframe
     when '1d' then interval '24 hours'
 end;
 comment on function timeframe_width is 'Width of a timeframe or period as the exchange names it';
+
+create or replace function periods() returns text []
+language sql immutable parallel safe
+return '{1m,3m,5m,15m,30m,1h,2h,4h,6h,8h,12h,1d}'::text[];
+comment on function periods is 'All timeframes and periods: named in a condition, they let an index on (symbol, period, time) find a time';

@@ -52,6 +52,9 @@
 {# After the models of a run: show the new rows to the readers of the newest vector, where every model is done. #}
 {% macro finish_run(results) %}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
+        {%- if results | selectattr('status', 'in', ['error', 'skipped', 'fail']) | list | length == 0 %}
+        select drop_lost_columns();
+        {%- endif %}
         select publish();
     {%- endif -%}
 {% endmacro %}

@@ -10,20 +10,25 @@
     {%- if existing is not none and not existing.is_table -%}
         {{ exceptions.raise_compiler_error(this ~ ' exists and is no table: drop it or rename it first') }}
     {%- endif -%}
+    {%- set contract = contract_arrays() -%}
+    {%- set docs = documentation() -%}
+    {%- set found = run_query(
+        "select is_new, is_changed, docs_changed from examine_model("
+        ~ literal(model.name) ~ ", " ~ literal(target.render()) ~ ", " ~ literal(sql) ~ ", " ~ contract ~ ", " ~ literal(docs) ~ ")"
+    ).rows[0] -%}
     {%- if existing is none -%}
         {% do run_query('create table ' ~ target ~ ' (' ~ contract_columns() ~ ', primary key (symbol, time))') %}
     {%- endif -%}
-
-    {%- set definition = run_query("select definition_hash(" ~ literal(sql) ~ "), m.definition_hash from models as m where m.model = " ~ literal(model.name)).rows[0] -%}
-    {%- set is_changed = definition[0] != definition[1] -%}
-    {%- if is_changed or existing is none or should_full_refresh() -%}
-        {%- if is_changed and definition[1] is not none -%}
+    {%- if found['is_changed'] or existing is none or should_full_refresh() -%}
+        {%- if found['is_changed'] and not found['is_new'] -%}
             {% do log(model.name ~ ': its definition has changed; it and all that is made from it are computed anew', info=true) %}
         {%- endif -%}
-        {% do make_columns_agree(target) %}
         {% do get_assert_columns_equivalent(sql) %}
+        {% do run_query("select define_model(" ~ literal(model.name) ~ ", " ~ literal(target.render()) ~ ", " ~ literal(sql) ~ ", " ~ contract ~ ")") %}
+    {%- endif -%}
+    {%- if found['docs_changed'] or existing is none -%}
         {% do persist_docs(target, model) %}
-        {% do run_query("select define_model(" ~ literal(model.name) ~ ", " ~ literal(target.render()) ~ ", " ~ literal(sql) ~ ", array['" ~ model.columns.keys() | join("', '") ~ "'])") %}
+        {% do run_query("select note_docs(" ~ literal(target.render()) ~ ", " ~ literal(docs) ~ ")") %}
     {%- endif -%}
 
     {% call statement('main', fetch_result=True) -%}
@@ -38,24 +43,21 @@
     {{ return({'relations': [target]}) }}
 {% endmaterialization %}
 
-{# Add columns that the contract has gained and drop those that it has lost; a user's view on a lost one stops that, by name. #}
-{% macro make_columns_agree(target) %}
-    {%- set present = {} -%}
-    {%- for column in adapter.get_columns_in_relation(target) -%}
-        {%- do present.update({column.name: column.data_type}) -%}
-    {%- endfor -%}
-    {%- for name, column in model.columns.items() if name not in present -%}
-        {% do run_query('alter table ' ~ target ~ ' add column ' ~ adapter.quote(name) ~ ' ' ~ column.data_type) %}
-    {%- endfor -%}
-    {%- for name in present if name not in model.columns -%}
-        {% do run_query('alter table ' ~ target ~ ' drop column ' ~ adapter.quote(name)) %}
-    {%- endfor -%}
-{% endmacro %}
-
 {% macro contract_columns() -%}
     {%- for name, column in model.columns.items() -%}
         {{ adapter.quote(name) }} {{ column.data_type }}{{ ', ' if not loop.last }}
     {%- endfor -%}
+{%- endmacro %}
+
+{# Names and types of the contract's columns, as two arrays. #}
+{% macro contract_arrays() -%}
+    array['{{ model.columns.keys() | join("', '") }}'], array['{{ model.columns.values() | map(attribute="data_type") | join("', '") }}']
+{%- endmacro %}
+
+{# What is said about a model and its columns, as one text to compare. #}
+{% macro documentation() -%}
+    {{ model.description }}
+    {%- for name, column in model.columns.items() %}; {{ name }}: {{ column.description }}{% endfor -%}
 {%- endmacro %}
 
 {% macro literal(text) -%}
