@@ -7,6 +7,7 @@ PERPMART_TEST_DATABASE_URL (a superuser's address) that server is used instead o
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from perpmart.database import Connection, connect_to
 from perpmart.servers.addresses import database_url as address_of_database
 from perpmart.servers.addresses import redis_url as address_of_redis
-from perpmart.servers.embedded import down, up
+from perpmart.servers.embedded import down, pids, up
 from perpmart.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -51,6 +52,8 @@ def servers() -> Iterator[Settings]:
     # A test's data need not survive a power cut.
     up(settings, database_options={"fsync": "off", "full_page_writes": "off", "shared_buffers": "512MB"})
     yield settings
+    if pid := pids(settings.state_dir)["postgresql"]:
+        os.kill(pid, signal.SIGQUIT)  # without a last checkpoint, which is long: the data go anyway
     down(settings)
     shutil.rmtree(folder)
 
@@ -76,7 +79,8 @@ def _template(server_url: str) -> Iterator[str]:
     with connect_to(url) as connection:
         migrate(connection)
     yield name
-    _drop(server_url, name)
+    if "PERPMART_TEST_DATABASE_URL" in os.environ:
+        _drop(server_url, name)
 
 
 @pytest.fixture(scope="session")
@@ -93,8 +97,9 @@ def new_database(server_url: str, request: pytest.FixtureRequest) -> Iterator[Ne
         return _create(server_url, name, request.getfixturevalue("_template") if migrated else None)
 
     yield make
-    for name in names:
-        _drop(server_url, name)
+    if "PERPMART_TEST_DATABASE_URL" in os.environ:  # our own server goes as a whole
+        for name in names:
+            _drop(server_url, name)
 
 
 @pytest.fixture(scope="module")
