@@ -51,7 +51,7 @@ def run_pending(connection: Connection) -> list[ModelRun]:
     try:
         # Not `connection.transaction()` alone: within an open transaction that is only a savepoint.
         with connection.transaction():
-            runs = _run_models(connection)
+            runs = run_models(connection)
         connection.commit()
     except BaseException:
         connection.rollback()
@@ -59,12 +59,17 @@ def run_pending(connection: Connection) -> list[ModelRun]:
     return runs
 
 
-def _run_models(connection: Connection) -> list[ModelRun]:
+def run_models(connection: Connection) -> list[ModelRun]:
+    """Do the work of `run_pending` in the caller's transaction; nothing is committed."""
     try:
-        connection.execute("select take_changes()")
-        found = connection.execute("select model, compiled_sql is null from models order by depth, model").fetchall()
+        # All locks in one order, before the first model is touched: two runs cannot block each other.
+        connection.execute("select lock_models()")
     except psycopg.errors.UndefinedFunction as error:
         raise BuildError("this database has no perpmart schema yet: run `perpmart init` first") from error
+    connection.execute("select take_changes()")
+    found = connection.execute(
+        "select model, compiled_sql is null from models order by depth, model"
+    ).fetchall()
     incomplete = [model for model, is_missing in found if is_missing]
     if incomplete or not found:
         what = f"model {incomplete[0]} was" if incomplete else "no model was"

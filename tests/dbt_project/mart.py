@@ -183,4 +183,3 @@ def tables_of(connection: Connection) -> Mapping[str, list[str]]:
 
 
 _FLOAT8 = 701
-
