@@ -76,7 +76,7 @@ def build(
     select: str | None = None,
     variables: Mapping[str, object] | None = None,
 ) -> list[NodeOutcome]:
-    """Bring all models up to date with the raw tables, as ``dbt run`` (or ``dbt build``) at the root does.
+    """Bring seeds and models up to date with the raw tables, as ``dbt build`` at the root does.
 
     Parameters
     ----------
@@ -97,7 +97,9 @@ def build(
     BuildError
         When a node failed or dbt could not run at all.
     """
-    arguments = ["build" if test else "run"]
+    arguments = ["build"]
+    if not test:
+        arguments += ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
     if full_refresh:
         arguments.append("--full-refresh")
     if select:

@@ -15,15 +15,19 @@
             b.symbol,
             b.time,
             array[extract(epoch from v.{{ stamp }}), v.{{ measures | join(', v.') }}]::float8[]
-        from first_bars as b
-        inner join {{ view }} as v
-            on b.symbol = v.symbol
-            and {{ kind }}
-            and v.{{ stamp }} = (
-                select max(t.{{ stamp }})
-                from {{ table }} as t
-                where t.symbol = b.symbol and {{ kind }} and t.{{ stamp }} <= b.available_at - interval '{{ lag }}'
-            )
+        from (
+            select
+                symbol,
+                time,
+                (
+                    select max(t.{{ stamp }})
+                    from {{ table }} as t
+                    where t.symbol = first_bars.symbol and {{ kind }} and t.{{ stamp }} <= first_bars.available_at - interval '{{ lag }}'
+                ) as newest_stamp
+            from first_bars
+            offset 0 -- keeps the look-up out of the join, where it would run for every row of the source
+        ) as b
+        inner join {{ view }} as v on b.symbol = v.symbol and b.newest_stamp = v.{{ stamp }} and {{ kind }}
     ) as known
     group by symbol, time
 {%- endmacro %}
