@@ -52,5 +52,5 @@ def odd() -> SyntheticMarket:
 
 @pytest.fixture(scope="session")
 def odd_url(databases: Databases, odd: SyntheticMarket) -> str:
-    """Address of a database with the odd market in its final versions, built. Not to be written to: copy it."""
+    """Address of a database with the odd market in its final versions, built; copy it to write to it."""
     return build_market(databases, odd)

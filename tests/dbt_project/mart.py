@@ -101,7 +101,7 @@ def load_market(
     kinds: Sequence[Kind] = KINDS,
     as_of: datetime | None = None,
 ) -> None:
-    """Write a market to raw as the collectors do, final versions or those of an instant, with its coverage."""
+    """Write a market and its coverage as the collectors do: final versions, or those of an instant."""
     now = as_of or market.end
     write(connection, market.instruments(at=as_of), now=now)
     for symbol in symbols or market.symbols:

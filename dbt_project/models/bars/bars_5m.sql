@@ -39,11 +39,12 @@ klines_with_neighbours as (
     select
         *,
         lead(time) over by_time as next_time,
-        coalesce(
-            lag(time) over by_time < time - interval '24 hours 5 minutes'
-            or lag(valid_from) over by_time is distinct from valid_from,
-            false
-        ) or (lag(time) over by_time is null and time >= (select scope_start())) as starts_segment
+        case
+            when lag(time) over by_time is null then time >= (select scope_start())
+            else
+                lag(time) over by_time < time - interval '24 hours 5 minutes'
+                or lag(valid_from) over by_time is distinct from valid_from
+        end as starts_segment
     from klines_with_listing
     window by_time as (partition by symbol order by time)
 ),
@@ -77,12 +78,16 @@ missing as (
                 and c.to_time >= grid.time + interval '5 minutes'
         ) as is_covered
     from klines_in_segments as k
-    cross join lateral generate_series(
-        k.time + interval '5 minutes',
-        least(k.next_time, k.time + interval '24 hours 5 minutes', k.grid_end) - interval '5 minutes',
-        interval '5 minutes'
-    ) as grid (time)
-    where k.next_time is distinct from k.time + interval '5 minutes'
+    cross join lateral (
+        select at.time
+        from generate_series(
+            k.time + interval '5 minutes',
+            least(k.next_time, k.time + interval '24 hours 5 minutes', k.grid_end) - interval '5 minutes',
+            interval '5 minutes'
+        ) as at (time)
+        limit 288 -- 24 hours have no more, and without it the planner reckons with millions of rows
+    ) as grid
+    where case when k.next_time = k.time + interval '5 minutes' then 'next' else 'hole' end = 'hole'
 ),
 
 missing_with_price as (
