@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psutil
 import psycopg
 import pytest
 
@@ -26,7 +27,14 @@ from perpmart.settings import Settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 KEPT_VARIABLES = {"PERPMART_TEST_DATABASE_URL", "PERPMART_SHARED_DATA"}
 
+FOLDER = "perpmart-tests-"
+
 NewDatabase = Callable[..., str]
+
+
+def pytest_configure() -> None:
+    """Let the fixtures clean up when the run is told to end, by `timeout` for example."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", returncode=143))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,12 +51,9 @@ def _clean_environment() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Settings]:
     """Settings with which both servers are reachable."""
-    folder = Path(tempfile.mkdtemp(prefix="perpmart-tests-"))
-    settings = Settings(
-        _env_file=None,  # type: ignore[call-arg]
-        database_url=os.environ.get("PERPMART_TEST_DATABASE_URL"),
-        state_dir=folder / ".perpmart",
-    )
+    _remove_leftovers()
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
+    settings = _settings(folder, database_url=os.environ.get("PERPMART_TEST_DATABASE_URL"))
     # A test's data need not survive a power cut.
     up(settings, database_options={"fsync": "off", "full_page_writes": "off", "shared_buffers": "512MB"})
     yield settings
@@ -134,6 +139,19 @@ def shared_data() -> Path:
     if not (folder / "klines_5m").is_dir():
         pytest.skip(f"no recorded market data in {folder}; PERPMART_SHARED_DATA names another folder")
     return folder
+
+
+def _settings(folder: Path, **given: str | None) -> Settings:
+    return Settings(_env_file=None, state_dir=folder / ".perpmart", **given)  # type: ignore[call-arg, arg-type]
+
+
+def _remove_leftovers() -> None:
+    """Stop the servers and remove the folders of earlier runs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
+        run = folder.name.removeprefix(FOLDER).split("-")[0]
+        if run.isdigit() and not psutil.pid_exists(int(run)) and folder.stat().st_uid == os.geteuid():
+            down(_settings(folder))
+            shutil.rmtree(folder)
 
 
 def _create(server_url: str, name: str, template: str | None = None) -> str:

@@ -96,9 +96,13 @@ class Account:
         if self.switches:
             os.chown(path, self.uid, self.gid)
 
-    def working_path(self, folder: Path) -> str:
-        """Return the name by which a server started in `folder` can always reach it."""
-        return "/proc/self/cwd" if self.switches else str(folder)
+    @property
+    def working_folder(self) -> str:
+        """The name by which a server always reaches the folder that it was started in.
+
+        Not the folder's own: PostgreSQL's programs hand names on through a shell, badly quoted.
+        """
+        return "/proc/self/cwd" if self.switches else "."
 
     def ensure_run_dir(self, wished: str) -> str:
         """Return a folder for sockets with a short path, closed to others; `wished` itself if it can be.

@@ -104,7 +104,7 @@ def _make_data(data: Path, programs: Path, account: Account, state: ServerState)
     write_private(password, state.database_password + "\n")
     account.own(password)
     command = [
-        *(programs / "initdb", "-D", account.working_path(making), "-U", USER, f"--pwfile={password}"),
+        *(programs / "initdb", "-D", account.working_folder, "-U", USER, f"--pwfile={password}"),
         *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"),
         *("--builtin-locale=C.UTF-8", "--no-instructions", "--no-sync"),
     ]
@@ -155,7 +155,7 @@ def _launch(data: Path, programs: Path, account: Account) -> None:
     log = data / "server.log"
     command = [
         *(programs / "pg_ctl", "start", "-w", "-s", "-t", str(_START_TIMEOUT)),
-        *("-D", account.working_path(data), "-l", "server.log"),
+        *("-D", account.working_folder, "-l", "server.log"),
     ]
     before = log.stat().st_size if log.exists() else 0
     done = account.run(command, cwd=data, timeout=_START_TIMEOUT + 10)
