@@ -20,7 +20,7 @@
             and time = date_bin(interval '1 hour', time, timestamptz '2000-01-01 00:00:00+00') + interval '55 minutes'
         window last_168 as (partition by symbol, segment_start order by time rows 167 preceding)
     ) as hours
-    where known = 168 and hour >= (select scope_start())
+    where known = 168 and hour > (select scope_start()) - interval '1 hour'
 {%- endmacro %}
 
 {# (count below + half the count equal) / 168 of a value among the sorted hours. #}

@@ -85,6 +85,7 @@ missing as (
             least(k.next_time, k.time + interval '24 hours 5 minutes', k.grid_end) - interval '5 minutes',
             interval '5 minutes'
         ) as at (time)
+        order by at.time
         limit 288 -- 24 hours have no more, and without it the planner reckons with millions of rows
     ) as grid
     where case when k.next_time = k.time + interval '5 minutes' then 'next' else 'hole' end = 'hole'
@@ -159,11 +160,28 @@ top_account_by_bar as (
 
 taker_ratio_by_bar as (
     -- Its lag depends on the period, so the newest stamp need not be the newest known.
-    select symbol, bar_open(known_at - interval '1 microsecond') as time,
-        max(array[extract(epoch from known_at), long_short_ratio]::float8[]) as newest
-    from {{ ref('stg_long_short_ratio') }}
-    where ratio_type = 'taker_volume' and {{ from_scope_start(before='49 hours 10 minutes') }}
-    group by 1, 2
+    select symbol, time, max(newest) as newest
+    from (
+        select
+            symbol,
+            bar_open(known_at - interval '1 microsecond') as time,
+            array[extract(epoch from known_at), long_short_ratio]::float8[] as newest
+        from {{ ref('stg_long_short_ratio') }}
+        where ratio_type = 'taker_volume' and {{ from_scope_start(before='24 hours 10 minutes') }}
+        union all
+        select
+            b.symbol,
+            b.time,
+            (
+                select max(array[extract(epoch from v.known_at), v.long_short_ratio]::float8[])
+                from {{ ref('stg_long_short_ratio') }} as v
+                where
+                    v.symbol = b.symbol and v.ratio_type = 'taker_volume' and v.known_at <= b.available_at
+                    and v.time >= b.available_at - interval '49 hours'
+            )
+        from first_bars as b
+    ) as known
+    group by symbol, time
 ),
 
 mark_by_bar as (
