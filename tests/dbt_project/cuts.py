@@ -120,9 +120,9 @@ def forget(connection: Connection, market: Market, *, after: datetime) -> None:
             sql.SQL("r.{0} = w.{0}").format(sql.Identifier(name)) for name in KEYS[kind]
         )
         connection.execute(
-            sql.SQL("delete from {} as r using {} as w where {} and w.published_at > %s").format(
-                sql.Identifier(kind), sql.Identifier("world", kind), key
-            ),
+            sql.SQL(
+                "delete from {} as r using {} as w where {} and w.version = 1 and w.published_at > %s"
+            ).format(sql.Identifier(kind), sql.Identifier("world", kind), key),
             [after],
         )
     connection.execute("delete from coverage where from_time >= %s", [after])

@@ -43,7 +43,7 @@ klines_with_neighbours as (
             when lag(time) over by_time is null then time >= (select scope_start())
             else
                 lag(time) over by_time < time - interval '24 hours 5 minutes'
-                or lag(valid_from) over by_time is distinct from valid_from
+                or (lag(valid_from) over by_time is distinct from valid_from)
         end as starts_segment
     from klines_with_listing
     window by_time as (partition by symbol order by time)
