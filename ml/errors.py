@@ -9,6 +9,8 @@
         ├── UnknownSymbolError       a symbol without any bar                     (also LookupError)
         ├── UnknownFeatureError      a name that the registry does not hold       (also LookupError)
         ├── MartMissingError         the database has no built mart
+        ├── FrameError               a frame that cannot be read as bars or raw rows (also ValueError)
+        ├── MissingInputsError       a frame lacks what some features are made from  (also LookupError)
         └── FeatureStoreError        the online store
             ├── VectorMissingError   nothing was ever pushed for the symbol       (also LookupError)
             ├── StaleVectorError     the newest vector is older than allowed
@@ -45,6 +47,23 @@ class UnknownFeatureError(MlError, LookupError):
 
 class MartMissingError(MlError):
     """The database has no built mart."""
+
+
+class FrameError(MlError, ValueError):
+    """A frame cannot be read as bars or raw rows; the text names row and column."""
+
+
+class MissingInputsError(MlError, LookupError):
+    """A frame lacks what some features are made from.
+
+    Attributes
+    ----------
+    missing : each such feature and the inputs that it lacks
+    """
+
+    def __init__(self, message: str, missing: dict[str, tuple[str, ...]]) -> None:
+        super().__init__(message)
+        self.missing = missing
 
 
 class FeatureStoreError(MlError):
