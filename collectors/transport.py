@@ -57,7 +57,7 @@ class Endpoint:
     pool: Pool = Pool.WEIGHT
 
 
-class _Exchange(binanceusdm):  # type: ignore[misc]
+class _Exchange(binanceusdm):
     """ccxt's exchange, with our own reading of answers that are errors."""
 
     def __init__(self, config: dict[str, object], *, on_used_weight: Callable[[int], None]) -> None:

@@ -60,7 +60,7 @@ def connection_variables(database_url: str) -> dict[str, str]:
         "host": "PGHOST",
         "port": "PGPORT",
         "user": "PGUSER",
-        "password": "PGPASSWORD",  # noqa: S105 - the variable's name
+        "password": "PGPASSWORD",
         "dbname": "PGDATABASE",
         "sslmode": "PGSSLMODE",
     }

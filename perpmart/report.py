@@ -183,7 +183,7 @@ def _group_table(data: ReportData) -> Table:
     names: dict[str, int] = {}
     for feature in data.registry.features:
         names[feature.group] = names.get(feature.group, 0) + 1
-    rows = []
+    rows: list[tuple[str | int | float | None, ...]] = []
     for group, count in names.items():
         shares = (
             report.coverage.loc[group].mean() for report in data.symbols if group in report.coverage.index

@@ -107,7 +107,7 @@ def _symbol(loader: MarketDataLoader, registry: Registry, symbol: str, span: Ran
     features = loader.load_features([symbol], *span, comparable_only=False)
     known = features.droplevel("symbol").notna()
     group = {feature.name: feature.group for feature in registry.features}
-    days = known.groupby(known.index.get_level_values("time").floor("D")).mean()
+    days = known.groupby(pd.DatetimeIndex(known.index.get_level_values("time")).floor("D")).mean()
     coverage = days.T.groupby([group[name] for name in days.columns], sort=False).mean()
     shown = [name for name in SHOWN_FEATURES if name in features.columns][:4]
     share = float(known.to_numpy().mean()) if known.size else 0.0

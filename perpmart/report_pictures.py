@@ -94,8 +94,8 @@ def coverage_map(reports: Sequence[SymbolReport]) -> str:
         figure = Figure(figsize=(11, 0.75 + len(reports) * (0.55 + 0.24 * rows)), layout="constrained")
         panels = np.atleast_1d(figure.subplots(len(reports), 1, sharex=True))
         for axes, report in zip(panels, reports, strict=True):
-            days = report.coverage.columns
-            edges = days.append(days[-1:] + pd.Timedelta(days=1))
+            days = pd.DatetimeIndex(report.coverage.columns)
+            edges = pd.DatetimeIndex([*days, days[-1] + pd.Timedelta(days=1)])
             image = axes.pcolormesh(
                 edges.tz_localize(None),
                 np.arange(len(report.coverage) + 1),
@@ -113,7 +113,7 @@ def coverage_map(reports: Sequence[SymbolReport]) -> str:
         _date_axis(panels[-1])
         bar = figure.colorbar(image, ax=list(panels), shrink=0.8, pad=0.01, aspect=30)
         bar.set_label("values known (%)", color=MUTED)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         return to_svg(figure)
 
 

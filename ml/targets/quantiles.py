@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 
-class QuantileLabeler(TransformerMixin, BaseEstimator):  # type: ignore[no-untyped-call]
+class QuantileLabeler(TransformerMixin, BaseEstimator):
     """Turns returns into classes 0, 1, ... cut at quantiles of the returns that it was fitted on.
 
     Quantiles of a whole history look ahead: a return counts as large or not by what happens years later. Fit
@@ -51,7 +51,7 @@ class QuantileLabeler(TransformerMixin, BaseEstimator):  # type: ignore[no-untyp
 
     def transform(self, returns: Any) -> npt.NDArray[np.float64]:
         """Classes of returns, as floats; NaN stays NaN."""
-        check_is_fitted(self)  # type: ignore[no-untyped-call]
+        check_is_fitted(self)
         values = np.asarray(returns, dtype=np.float64).ravel()
         classes = np.searchsorted(self.thresholds_, values, side="right").astype(float)
         return np.where(np.isnan(values), np.nan, classes)

@@ -54,7 +54,7 @@ class Account:
         # A file, not a pipe: a server that goes to the background keeps it open, and we would wait for it.
         with tempfile.TemporaryFile("w+") as output:
             try:
-                done = subprocess.run(  # noqa: S603  # our own programs, no shell
+                done = subprocess.run(  # type: ignore[call-overload]  # noqa: S603  # our own programs, no shell
                     arguments,
                     cwd=cwd,
                     env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},

@@ -103,7 +103,7 @@ def _make_data(data: Path, programs: Path, account: Account, state: ServerState)
     password = Path(state.run_dir) / "password"
     write_private(password, state.database_password + "\n")
     account.own(password)
-    command = [
+    command: list[str | Path] = [
         *(programs / "initdb", "-D", account.working_folder, "-U", USER, f"--pwfile={password}"),
         *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"),
         *("--builtin-locale=C.UTF-8", "--no-instructions", "--no-sync"),
@@ -153,7 +153,7 @@ def _write_settings(data: Path, account: Account, state: ServerState, options: M
 
 def _launch(data: Path, programs: Path, account: Account) -> None:
     log = data / "server.log"
-    command = [
+    command: list[str | Path] = [
         *(programs / "pg_ctl", "start", "-w", "-s", "-t", str(_START_TIMEOUT)),
         *("-D", account.working_folder, "-l", "server.log"),
     ]

@@ -77,7 +77,8 @@ def _divergence(interest: Array, price: Array, n: int) -> Array:
     def standardised(whole: Array, steps: Array) -> Array:
         return ratio(whole, deviation(steps, n) * np.sqrt(np.longdouble(n)))
 
-    return standardised(change(interest, n), change(interest, 1)) - standardised(move(price, n), move(price, 1))
+    opened = standardised(change(interest, n), change(interest, 1))
+    return opened - standardised(move(price, n), move(price, 1))
 
 
 def quadrant(interest: Array, price: Array) -> Array:
