@@ -40,8 +40,15 @@ begin
             select greatest(k.time, bar_open(least(
                 k.time + interval '24 hours 5 minutes',
                 last_kline() + interval '5 minutes',
-                (select min(i.valid_to) from instruments as i
-                where i.symbol = s.symbol and i.valid_from <= k.time and i.valid_to > k.time)
+                (
+                    select min(least(i.valid_to, next_listing.valid_from)) from instruments as i
+                    left join lateral (
+                        select min(n.valid_from) as valid_from from instruments as n
+                        where n.symbol = i.symbol and n.valid_from > i.valid_from
+                    ) as next_listing on true
+                    where i.symbol = s.symbol and i.valid_from <= k.time
+                        and least(i.valid_to, next_listing.valid_from, 'infinity') > k.time
+                )
             ) - interval '1 microsecond')) as time
         ) as ends
         where b.time <> ends.time

@@ -1,7 +1,7 @@
 {# For each bar the newest row of a source that became known since the bar before, as array[stamp, measures...];
    a bar that is the first of its scope or segment gets the newest row known at all. A running max() over these
    arrays, whose first element is the stamp, carries them as of. #}
-{% macro newest_by_bar(view, table, measures, lag, stamp='time', kind='true') -%}
+{% macro newest_by_bar(view, table, measures, lag, stamp='time', kind='true', has_periods=false) -%}
     select symbol, time, max(newest) as newest
     from (
         select
@@ -15,19 +15,29 @@
             b.symbol,
             b.time,
             array[extract(epoch from v.{{ stamp }}), v.{{ measures | join(', v.') }}]::float8[]
-        from (
-            select
-                symbol,
-                time,
-                (
-                    select max(t.{{ stamp }})
-                    from {{ table }} as t
-                    where t.symbol = first_bars.symbol and {{ kind }} and t.{{ stamp }} <= first_bars.available_at - interval '{{ lag }}'
-                ) as newest_stamp
-            from first_bars
-            offset 0 -- keeps the look-up out of the join, where it would run for every row of the source
-        ) as b
-        inner join {{ view }} as v on b.symbol = v.symbol and b.newest_stamp = v.{{ stamp }} and {{ kind }}
+        from first_bars as b
+        cross join lateral (
+            {%- if has_periods %}
+            -- The newest row of each period, found by the index: that costs the same whatever lies before it.
+            select candidates.*
+            from unnest(periods()) as p (period)
+            cross join lateral (
+                select * from {{ table }} as t
+                where
+                    t.symbol = b.symbol and t.period = p.period and {{ kind }}
+                    and t.{{ stamp }} <= b.available_at - interval '{{ lag }}'
+                order by t.{{ stamp }} desc
+                limit 1
+            ) as candidates
+            order by candidates.{{ stamp }} desc, timeframe_width(candidates.period)
+            limit 1
+            {%- else %}
+            select * from {{ table }} as t
+            where t.symbol = b.symbol and {{ kind }} and t.{{ stamp }} <= b.available_at - interval '{{ lag }}'
+            order by t.{{ stamp }} desc
+            limit 1
+            {%- endif %}
+        ) as v
     ) as known
     group by symbol, time
 {%- endmacro %}

@@ -21,7 +21,11 @@ built as (
 ),
 
 listings as (
-    select symbol, valid_from, coalesce(valid_to, 'infinity') as valid_to
+    -- A listing ends where the ticker's next one begins, whether or not somebody closed it.
+    select
+        symbol,
+        valid_from,
+        least(valid_to, coalesce(lead(valid_from) over (partition by symbol order by valid_from), 'infinity')) as valid_to
     from {{ source('raw', 'instruments') }}
 ),
 
@@ -60,6 +64,15 @@ klines_in_segments as (
     left join built on k.symbol = built.symbol
 ),
 
+answered as (
+    -- Adjacent segments of two sources cover a bar together.
+    select asked.symbol, range_agg(tstzrange(c.from_time, c.to_time)) as times
+    from (select distinct symbol from klines) as asked
+    inner join {{ source('raw', 'coverage') }} as c on c.symbol in (asked.symbol, '*')
+    where c.stream = 'ohlcv:5m' and c.source in ('rest', 'archive')
+    group by asked.symbol
+),
+
 missing as (
     select
         k.symbol,
@@ -67,16 +80,7 @@ missing as (
         k.close,
         k.time as kline_time,
         grid.time,
-        exists ( -- noqa: LT01,LT06
-            select 1
-            from {{ source('raw', 'coverage') }} as c
-            where
-                c.stream = 'ohlcv:5m'
-                and c.symbol in (k.symbol, '*')
-                and c.source in ('rest', 'archive')
-                and c.from_time <= grid.time
-                and c.to_time >= grid.time + interval '5 minutes'
-        ) as is_covered
+        coalesce(answered.times @> tstzrange(grid.time, grid.time + interval '5 minutes'), false) as is_covered
     from klines_in_segments as k
     cross join lateral (
         select at.time
@@ -88,6 +92,7 @@ missing as (
         order by at.time
         limit 288 -- 24 hours have no more, and without it the planner reckons with millions of rows
     ) as grid
+    left join answered on k.symbol = answered.symbol
     where case when k.next_time = k.time + interval '5 minutes' then 'next' else 'hole' end = 'hole'
 ),
 
@@ -134,7 +139,7 @@ first_bars as (
 ),
 
 open_interest_by_bar as (
-    {{ newest_by_bar(ref('stg_open_interest'), source('raw', 'open_interest'),
+    {{ newest_by_bar(ref('stg_open_interest'), source('raw', 'open_interest'), has_periods=true,
         measures=['open_interest', 'open_interest_value'], lag=var('lag_open_interest')) }}
 ),
 
@@ -144,17 +149,17 @@ funding_by_bar as (
 ),
 
 global_ratio_by_bar as (
-    {{ newest_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'),
+    {{ newest_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'), has_periods=true,
         measures=['long_short_ratio'], lag=var('lag_long_short_ratio'), kind="ratio_type = 'global_account'") }}
 ),
 
 top_position_by_bar as (
-    {{ newest_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'),
+    {{ newest_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'), has_periods=true,
         measures=['long_short_ratio'], lag=var('lag_long_short_ratio'), kind="ratio_type = 'top_position'") }}
 ),
 
 top_account_by_bar as (
-    {{ newest_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'),
+    {{ newest_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'), has_periods=true,
         measures=['long_short_ratio'], lag=var('lag_long_short_ratio'), kind="ratio_type = 'top_account'") }}
 ),
 
@@ -169,17 +174,11 @@ taker_ratio_by_bar as (
         from {{ ref('stg_long_short_ratio') }}
         where ratio_type = 'taker_volume' and {{ from_scope_start(before='24 hours 10 minutes') }}
         union all
-        select
-            b.symbol,
-            b.time,
-            (
-                select max(array[extract(epoch from v.known_at), v.long_short_ratio]::float8[])
-                from {{ ref('stg_long_short_ratio') }} as v
-                where
-                    v.symbol = b.symbol and v.ratio_type = 'taker_volume' and v.known_at <= b.available_at
-                    and v.time >= b.available_at - interval '49 hours'
-            )
+        select b.symbol, b.time, array[extract(epoch from v.known_at), v.long_short_ratio]::float8[]
         from first_bars as b
+        inner join {{ ref('stg_long_short_ratio') }} as v
+            on b.symbol = v.symbol and v.known_at <= b.available_at and v.known_at >= b.available_at - {{ stale }}
+        where v.ratio_type = 'taker_volume' and {{ from_scope_start(before='49 hours 10 minutes', symbol='v.symbol', time='v.time') }}
     ) as known
     group by symbol, time
 ),
@@ -195,7 +194,7 @@ mark_by_bar as (
             where next_funding_time is not null
         ) as prediction
     from {{ ref('stg_mark_price') }}
-    where {{ from_scope_start(before='10 minutes') }}
+    where {{ from_scope_start(before='11 minutes', time='slot') }}
     group by 1, 2
 ),
 

@@ -10,7 +10,11 @@ with bars as (
 ),
 
 listings as (
-    select symbol, valid_from, coalesce(valid_to, 'infinity') as valid_to
+    -- A listing ends where the ticker's next one begins, whether or not somebody closed it.
+    select
+        symbol,
+        valid_from,
+        least(valid_to, coalesce(lead(valid_from) over (partition by symbol order by valid_from), 'infinity')) as valid_to
     from {{ source('raw', 'instruments') }}
 ),
 

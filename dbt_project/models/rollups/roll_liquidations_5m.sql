@@ -3,8 +3,8 @@
 select
     symbol,
     time_bucket(interval '5 minutes', time, interval '-{{ var("lag_liquidation") }}') as time,
-    coalesce(sum(price * quantity) filter (where side = 'SELL'), 0) as long_liquidations,
-    coalesce(sum(price * quantity) filter (where side = 'BUY'), 0) as short_liquidations,
+    coalesce(sum(price * quantity order by time, side, price, quantity) filter (where side = 'SELL'), 0) as long_liquidations,
+    coalesce(sum(price * quantity order by time, side, price, quantity) filter (where side = 'BUY'), 0) as short_liquidations,
     count(*) as liquidation_count,
     max(price * quantity) as max_liquidation
 from {{ source('raw', 'liquidations') }}

@@ -6,11 +6,11 @@ select
     max(high) as high,
     min(low) as low,
     last(close, time) as close,
-    sum(volume) as volume,
-    sum(quote_volume) as quote_volume,
+    sum(volume order by time) as volume,
+    sum(quote_volume order by time) as quote_volume,
     sum(trades)::float8 as trades,
-    sum(taker_buy_base) as taker_buy_base,
-    sum(taker_buy_quote) as taker_buy_quote
+    sum(taker_buy_base order by time) as taker_buy_base,
+    sum(taker_buy_quote order by time) as taker_buy_quote
 from {{ source('raw', 'ohlcv') }}
 where timeframe = '5m' and {{ from_scope_start() }}
 group by 1, 2

@@ -4,13 +4,13 @@ select
     symbol,
     time_bucket(interval '5 minutes', time) as time,
     count(*) as snapshots,
-    avg(book_spread_bps(bid_price, ask_price)) as spread_bps,
-    avg(book_imbalance(bid_quantity, ask_quantity, 5)) as imbalance_5,
-    avg(book_imbalance(bid_quantity, ask_quantity, 20)) as imbalance_20,
+    avg(book_spread_bps(bid_price, ask_price) order by time) as spread_bps,
+    avg(book_imbalance(bid_quantity, ask_quantity, 5) order by time) as imbalance_5,
+    avg(book_imbalance(bid_quantity, ask_quantity, 20) order by time) as imbalance_20,
     max(time) as last_time,
     last(book_microprice_premium(bid_price, bid_quantity, ask_price, ask_quantity), time) as microprice_premium,
     last(book_notional(bid_price, bid_quantity, 20), time) as depth_bid,
     last(book_notional(ask_price, ask_quantity, 20), time) as depth_ask
 from {{ source('raw', 'order_book') }}
-where bid_price[1] < ask_price[1] and {{ from_scope_start() }}
+where bid_price[1] < ask_price[1] and {{ from_scope_start() }} and {{ from_scope_start(before='10 seconds', time='slot') }}
 group by 1, 2

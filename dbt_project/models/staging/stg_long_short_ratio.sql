@@ -14,4 +14,5 @@ select distinct on (symbol, ratio_type, time)
         else time + interval '{{ var("lag_long_short_ratio") }}'
     end as known_at
 from {{ source('raw', 'long_short_ratio') }}
+where period = any(periods())
 order by symbol, ratio_type, time, timeframe_width(period)

@@ -2,6 +2,7 @@
 select
     symbol,
     time,
+    slot,
     mark_price,
     index_price,
     predicted_funding_rate,

@@ -8,4 +8,5 @@ select distinct on (symbol, time)
     source,
     time + interval '{{ var("lag_open_interest") }}' as known_at
 from {{ source('raw', 'open_interest') }}
+where period = any(periods())
 order by symbol, time, timeframe_width(period)
