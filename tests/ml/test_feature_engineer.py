@@ -95,8 +95,8 @@ def engineered(odd: OddMart) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def two_symbols(odd: OddMart) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Bars of two symbols and eight days, and their features."""
-    early = odd.bars["timestamp"] < pd.Timestamp("2026-03-10", tz="UTC")
+    """Bars of two symbols and six days, and their features."""
+    early = odd.bars["timestamp"] < pd.Timestamp("2026-03-08", tz="UTC")
     bars = odd.bars[early & odd.bars["symbol"].isin(["BTC/USDT", "SOL/USDT"])]
     return bars, odd.engineer.engineer_all_features(bars, allow_missing=True)
 
