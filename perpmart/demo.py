@@ -17,7 +17,7 @@ from perpmart.build import build
 from perpmart.collect import backfill
 from perpmart.database import connect
 from perpmart.demo_database import claim_database
-from perpmart.demo_recordings import close_recorded_gaps, record_books, record_liquidations
+from perpmart.demo_recordings import close_recorded_gaps, import_recordings, record_books, record_liquidations
 from perpmart.errors import PerpmartError
 from perpmart.push import push
 from perpmart.report import Table, write_page
@@ -142,9 +142,14 @@ def run_demo(
         outcome.append(f"{len(chosen)} symbols, {start:%Y-%m-%d} to {market.end:%Y-%m-%d %H:%M} UTC")
     with course.step("Create the schema") as outcome:
         outcome.append(claim_database(settings, _label(data, days, chosen)))
-    holes = _collect(settings, market, chosen, start, course, recorded=data is not None)
+    holes = _collect(settings, market, chosen, start, course, data)
     with course.step("Build bars and features") as outcome:
-        nodes = build(database_url(settings), prefix=settings.schema_prefix)
+        nodes = build(
+            database_url(settings),
+            prefix=settings.schema_prefix,
+            benchmark=settings.benchmark,
+            threads=settings.threads,
+        )
         outcome.append(f"{len(nodes)} models")
     served, ok = _serve(settings, market, chosen, course)
     target = page or settings.state_dir / "demo.html"
@@ -179,8 +184,7 @@ def _collect(
     symbols: Sequence[str],
     start: datetime,
     course: _Course,
-    *,
-    recorded: bool,
+    data: Path | None,
 ) -> int:
     """Fill the raw tables over a real socket; returns the number of holes that the exchange left."""
     with course.step("Collect over REST") as outcome, running(Simulator(market)) as exchange:
@@ -188,10 +192,13 @@ def _collect(
         result = backfill(local, symbols=symbols, start=start, end=market.end)
         outcome.append(f"{result.rows:,} rows, {result.requests:,} requests, {len(result.holes)} holes noted")
     with course.step("Record what REST has not") as outcome, connect(settings) as connection:
-        events = record_liquidations(connection, market, symbols, start, watched=not recorded)
-        books = 0 if recorded else record_books(connection, market, symbols, timedelta(days=BOOK_DAYS))
+        if data is not None:
+            outcome.append(f"{import_recordings(connection, data, market.end):,} rows of other files")
+        else:
+            events = record_liquidations(connection, market, symbols, start)
+            books = record_books(connection, market, symbols, timedelta(days=BOOK_DAYS))
+            outcome.append(f"{events:,} liquidations, {books:,} order books")
         close_recorded_gaps(connection, market)
-        outcome.append(f"{events:,} liquidations, {books:,} order books")
     return len(result.holes)
 
 

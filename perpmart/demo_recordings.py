@@ -24,24 +24,20 @@ _COLUMNS = (
 
 
 def record_liquidations(
-    connection: Connection, market: Market, symbols: Sequence[str], start: datetime, *, watched: bool
+    connection: Connection, market: Market, symbols: Sequence[str], start: datetime
 ) -> int:
     """Import the market's forced orders as a file of recorded messages; returns the number of new rows.
 
-    Parameters
-    ----------
-    watched : bool
-        Whether somebody listened all the time from ``start`` on. If not, bars without an event stay unknown.
+    Somebody is said to have listened all the time from ``start`` to the market's end.
     """
     events = [row for symbol in symbols for row in market.rows("liquidations", symbol, start)]
-    segments = [(start, market.end)] if watched else None
     with TemporaryDirectory(prefix="perpmart-") as folder:
         path = Path(folder) / "forceOrder.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
             writer.writerows(_line(event) for event in events if isinstance(event, Liquidation))
-        report = import_files(connection, [path], now=market.end, watched=segments)
+        report = import_files(connection, [path], now=market.end, watched=[(start, market.end)])
     return report.total.inserted
 
 
@@ -51,6 +47,18 @@ def _line(event: Liquidation) -> tuple[object, ...]:
         *(event.original_quantity, event.original_price, event.price, event.status),
         *(event.quantity, event.quantity, round(event.time.timestamp() * 1000)),
     )
+
+
+def import_recordings(connection: Connection, folder: Path, now: datetime) -> int:
+    """Import the recorded files that the simulated exchange can't serve; returns the number of new rows.
+
+    These are liquidations, which have no REST history, and statistics of a wider period than the 5 minutes
+    that the collectors ask for. Nobody knows when the liquidations were listened for, so bars without one
+    stay unknown.
+    """
+    kinds = ("liquidations", "open_interest", "long_short_ratio")
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.startswith(kinds))
+    return import_files(connection, folders, now=now).total.inserted if folders else 0
 
 
 def record_books(connection: Connection, market: Market, symbols: Sequence[str], length: timedelta) -> int:
