@@ -115,8 +115,8 @@ begin
     from fresh as f
     inner join models as m on f.stream = any(m.streams);
     get diagnostics noted = row_count;
-    -- What ended before the oldest transaction that ran when the changes were last taken, has been taken.
-    delete from changes where xid < pg_snapshot_xmin(last.snapshot);
+    -- What the stored snapshot saw has been taken.
+    delete from changes where xid < pg_snapshot_xmax(last.snapshot) and pg_visible_in_snapshot(xid, last.snapshot);
     perform merge_pending();
     return noted;
 end

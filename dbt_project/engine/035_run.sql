@@ -63,10 +63,17 @@ set search_path from current
 as $$
 declare
     everyone text[] := '{}';
+    stream text;
 begin
     if m.reach <> 'symbol' or exists (select 1 from pending as p where p.id = any(pending_ids) and p.symbol = '*') then
-        -- With those that only the table knows any more: their rows have to go.
+        -- Those of its own sources (a stream may know symbols that have no klines yet), and those that only the table
+        -- knows any more: their rows have to go.
         everyone := symbols() || symbols_of(m.relation);
+        foreach stream in array m.streams loop
+            if to_regclass(stream) is not null and stream <> 'coverage' then
+                everyone := everyone || symbols_of(stream);
+            end if;
+        end loop;
     end if;
     return query
     with asked as (

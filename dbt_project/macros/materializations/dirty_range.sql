@@ -19,9 +19,11 @@
     {%- if existing is none -%}
         {% do run_query('create table ' ~ target ~ ' (' ~ contract_columns() ~ ', primary key (symbol, time))') %}
     {%- endif -%}
+    {%- set news = '' -%}
     {%- if found['is_changed'] or existing is none or should_full_refresh() -%}
         {%- if found['is_changed'] and not found['is_new'] -%}
-            {% do log(model.name ~ ': its definition has changed; it and all that is made from it are computed anew', info=true) %}
+            {%- set news = 'its definition has changed: it and all that is made from it are computed anew; ' -%}
+            {% do log(model.name ~ ': ' ~ news, info=true) %}
         {%- endif -%}
         {% do get_assert_columns_equivalent(sql) %}
         {% do run_query("select define_model(" ~ literal(model.name) ~ ", " ~ literal(target.render()) ~ ", " ~ literal(sql) ~ ", " ~ contract ~ ")") %}
@@ -39,7 +41,7 @@
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {{ adapter.commit() }}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
-    {% do log(model.name ~ ': ' ~ outcome[1] ~ ' rows in ' ~ outcome[0] ~ ' ranges', info=false) %}
+    {% do store_raw_result('main', message=news ~ outcome[1] ~ ' rows in ' ~ outcome[0] ~ ' ranges', code='SELECT', rows_affected=outcome[1]) %}
     {{ return({'relations': [target]}) }}
 {% endmaterialization %}
 
