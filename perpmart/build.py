@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
+from perpmart.database import libpq_environment
 from perpmart.errors import PerpmartError
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -48,25 +48,6 @@ class NodeOutcome:
         return self.status in {"error", "fail", "skipped", "runtime error"}
 
 
-def connection_variables(database_url: str) -> dict[str, str]:
-    """Give the PG* variables by which libpq, psql and profiles.yml find the database.
-
-    Parameters
-    ----------
-    database_url : postgresql://user:password@host:port/name, or libpq's key=value form
-    """
-    parts = conninfo_to_dict(database_url)
-    names = {
-        "host": "PGHOST",
-        "port": "PGPORT",
-        "user": "PGUSER",
-        "password": "PGPASSWORD",
-        "dbname": "PGDATABASE",
-        "sslmode": "PGSSLMODE",
-    }
-    return {variable: str(parts[name]) for name, variable in names.items() if parts.get(name)}
-
-
 def build(
     database_url: str,
     *,
@@ -74,7 +55,8 @@ def build(
     full_refresh: bool = False,
     test: bool = False,
     select: str | None = None,
-    variables: Mapping[str, object] | None = None,
+    benchmark: str = "",
+    threads: int = 0,
 ) -> list[NodeOutcome]:
     """Bring seeds and models up to date with the raw tables, as ``dbt build`` at the root does.
 
@@ -85,7 +67,8 @@ def build(
     full_refresh : compute everything anew instead of what is pending
     test : run the tests of the models too
     select : dbt's selection syntax; None takes all
-    variables : dbt vars that differ from dbt_project.yml
+    benchmark : symbol that the cross-asset features compare with; empty takes the project's
+    threads : models to compute at once; 0 takes the profile's
 
     Returns
     -------
@@ -104,24 +87,28 @@ def build(
         arguments.append("--full-refresh")
     if select:
         arguments += ["--select", select]
-    if variables:
-        import json
-
-        arguments += ["--vars", json.dumps(dict(variables))]
-    return run_dbt(arguments, database_url, prefix=prefix)
+    environment = {"PERPMART_BENCHMARK": benchmark, "PERPMART_THREADS": str(threads or "")}
+    return run_dbt(arguments, database_url, prefix=prefix, environment=environment)
 
 
-def run_dbt(arguments: list[str], database_url: str, *, prefix: str = "") -> list[NodeOutcome]:
+def run_dbt(
+    arguments: list[str],
+    database_url: str,
+    *,
+    prefix: str = "",
+    environment: Mapping[str, str] | None = None,
+) -> list[NodeOutcome]:
     """Run a dbt command in this process; raises BuildError naming what failed."""
     from dbt.cli.main import dbtRunner
 
     common = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--quiet", "--no-use-colors"]
-    environment = {
-        **connection_variables(database_url),
+    values = {
+        **libpq_environment(database_url),
         "PERPMART_SCHEMA_PREFIX": prefix,
         "DBT_LOG_PATH": str(PROJECT / "logs"),
+        **{name: value for name, value in (environment or {}).items() if value},
     }
-    with _environment(environment):
+    with _environment(values):
         result = dbtRunner().invoke([*arguments, *common])
     outcomes = [_outcome(node) for node in getattr(result.result, "results", None) or []]
     failed = [outcome for outcome in outcomes if outcome.failed]

@@ -39,7 +39,8 @@ def build(
         full_refresh=full_refresh,
         test=test,
         select=select,
-        variables=_variables(settings),
+        benchmark=settings.benchmark,
+        threads=settings.threads,
     )
 
 
@@ -127,9 +128,3 @@ def report(
         return page_report.write_report(
             connection, path, symbols=chosen, start=first, end=last, schema_prefix=settings.schema_prefix
         )
-
-
-def _variables(settings: Settings) -> dict[str, object] | None:
-    # Only what differs: with variables given, dbt parses the whole project anew.
-    default = Settings.model_fields["benchmark"].default
-    return None if settings.benchmark == default else {"benchmark_symbol": settings.benchmark}

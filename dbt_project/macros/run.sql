@@ -8,7 +8,7 @@
                 'model': node.name,
                 'relation': node.relation_name,
                 'reach': node.config.get('reach', 'symbol'),
-                'benchmark': var('benchmark_symbol'),
+                'benchmark': benchmark_symbol() | trim,
                 'grain': node.config.get('grain', '5 minutes'),
                 'streams': reads['streams'] | unique | sort | list,
                 'parents': reads['parents'] | unique | sort | list,

@@ -177,7 +177,7 @@ taker_ratio_by_bar as (
         select b.symbol, b.time, array[extract(epoch from v.known_at), v.long_short_ratio]::float8[]
         from first_bars as b
         inner join {{ ref('stg_long_short_ratio') }} as v
-            on b.symbol = v.symbol and v.known_at <= b.available_at and v.known_at >= b.available_at - {{ stale }}
+            on b.symbol = v.symbol and b.available_at >= v.known_at and b.available_at - {{ stale }} <= v.known_at
         where v.ratio_type = 'taker_volume' and {{ from_scope_start(before='49 hours 10 minutes', symbol='v.symbol', time='v.time') }}
     ) as known
     group by symbol, time

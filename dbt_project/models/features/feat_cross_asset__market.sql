@@ -1,6 +1,6 @@
 -- The symbol against the benchmark and against the universe of its time. Ranks count the symbols that are in the
 -- universe at the bar and traded in it; ties share the average rank. Limit: 300 bars of warm-up for the residual.
-{% set benchmark = "'" ~ var('benchmark_symbol') ~ "'" %}
+{% set benchmark = "'" ~ benchmark_symbol() | trim ~ "'" %}
 -- universe {{ universe_checksum() }}
 with bars as (
     select symbol, time, segment_start, utc_day(time) as utc_day, close, is_filled
