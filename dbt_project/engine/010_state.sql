@@ -44,6 +44,8 @@ create table if not exists documented (
     body_hash text,
     docs_hash text
 );
+alter table documented add column if not exists grants text;
+comment on column documented.grants is 'Of a view that was dropped to be made anew: statements that give what others were granted on it';
 comment on table documented is 'Tables and views that dbt made, and from what, so that a run leaves alone what has not changed';
 comment on column documented.definition_hash is 'Of a view: hash of its SQL, its comments and the columns that it reads';
 comment on column documented.body_hash is 'Of a view: hash of its text as PostgreSQL keeps it, which changes when somebody replaces it';

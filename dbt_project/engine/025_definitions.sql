@@ -206,15 +206,48 @@ as $$
 $$;
 comment on function view_is_current is 'Whether a view stands as it was made from a definition with this hash';
 
-create or replace function note_view(view text, hash text) returns void
-language sql
+create or replace function drop_view(view text) returns void
+language plpgsql
 set search_path from current
 as $$
+declare
+    dependent text;
+begin
+    -- Our own views over it are made anew later in the run; a user's view is in the way, and PostgreSQL names it.
+    for dependent in
+        select distinct d.relation
+        from documented as d
+        inner join pg_rewrite as r on to_regclass(d.relation) = r.ev_class
+        inner join pg_depend as p on r.oid = p.objid and p.classid = 'pg_rewrite'::regclass
+        where p.refobjid = to_regclass(view) and r.ev_class <> p.refobjid
+    loop
+        perform drop_view(dependent);
+    end loop;
+    insert into documented (relation, grants) values (without_database(view), grants_on(view))
+    on conflict (relation) do update set definition_hash = null, grants = excluded.grants;
+    execute format('drop view %s', view);
+end
+$$;
+comment on function drop_view is 'Drop a view and those of ours over it; what others were granted on them is remembered';
+
+create or replace function note_view(view text, hash text) returns void
+language plpgsql
+set search_path from current
+as $$
+declare
+    remembered text;
+begin
+    select grants into remembered from documented where relation = without_database(view);
+    if remembered is not null then
+        execute remembered;
+    end if;
     insert into documented (relation, definition_hash, body_hash)
     values (without_database(view), hash, md5(pg_get_viewdef(to_regclass(without_database(view)))))
-    on conflict (relation) do update set definition_hash = excluded.definition_hash, body_hash = excluded.body_hash
+    on conflict (relation) do update
+        set definition_hash = excluded.definition_hash, body_hash = excluded.body_hash, grants = null;
+end
 $$;
-comment on function note_view is 'Remember from which definition a view was made';
+comment on function note_view is 'Remember from which definition a view was made, and give again what others were granted on it';
 
 create or replace function grants_on(relation text) returns text
 language sql stable
@@ -222,7 +255,7 @@ set search_path from current
 as $$
     select string_agg(
         format(
-            'grant %s on %s to %s%s', g.privilege_type, c.oid::regclass,
+            'grant %s on %s to %s%s', g.privilege_type, without_database(relation),
             case when g.grantee = 0 then 'public' else g.grantee::regrole::text end,
             case when g.is_grantable then ' with grant option' end
         ), '; '

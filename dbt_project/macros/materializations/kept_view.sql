@@ -2,18 +2,20 @@
    views over it stay. A change of columns that PostgreSQL cannot make in place drops and recreates the view with its
    grants, but without cascade: a user's view over it stops that, by name. #}
 {% materialization kept_view, adapter='postgres' %}
-    {%- set existing = load_cached_relation(this) -%}
     {%- set target = this.incorporate(type='view') -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {% call statement('main', fetch_result=True) -%}
-        select hash, view_is_current({{ literal(target.render()) }}, hash) as is_current
+        select
+            hash,
+            view_is_current({{ literal(target.render()) }}, hash) as is_current,
+            to_regclass(without_database({{ literal(target.render()) }})) is not null as stands
         from view_hash({{ literal(sql) }}, {{ literal(documentation()) }}, {{ parent_relations() }}) as hash
     {%- endcall %}
     {%- set found = load_result('main')['data'][0] -%}
-    {%- if existing is none or not found[1] -%}
-        {% do replace_view(target, existing) %}
+    {%- if not found[1] -%}
+        {% do replace_view(target, found[2]) %}
         {% do persist_docs(target, model) %}
         {% do run_query("select note_view(" ~ literal(target.render()) ~ ", " ~ literal(found[0]) ~ ")") %}
     {%- endif -%}
@@ -24,16 +26,11 @@
     {{ return({'relations': [target]}) }}
 {% endmaterialization %}
 
-{% macro replace_view(target, existing) %}
-    {%- set grants = none -%}
-    {%- if existing is not none and not view_is_replaceable(target, sql) -%}
-        {%- set grants = run_query("select grants_on(" ~ literal(target.render()) ~ ")").rows[0][0] -%}
-        {% do run_query('drop view ' ~ target) %}
+{% macro replace_view(target, stands) %}
+    {%- if stands and not view_is_replaceable(target, sql) -%}
+        {% do run_query("select drop_view(" ~ literal(target.include(database=false).render()) ~ ")") %}
     {%- endif -%}
     {% do run_query('create or replace view ' ~ target ~ ' as (\n' ~ sql ~ '\n)') %}
-    {%- if grants -%}
-        {% do run_query(grants) %}
-    {%- endif -%}
 {% endmacro %}
 
 {# Relations that the view reads, as dbt knows them. #}
