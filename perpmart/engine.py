@@ -1,7 +1,7 @@
 """Running the models inside the database, without dbt: what a live run and the tests do after each write.
 
-dbt compiles the models once and registers their SQL in ``build.models``; from then on the functions of the engine
-bring the mart up to date by themselves. Both ways execute the same SQL over the same pending ranges.
+Once dbt has compiled the models, their SQL is registered in ``build.models`` and the engine's functions bring
+the mart up to date by themselves. Both ways execute the same SQL over the same pending ranges.
 """
 
 from typing import NamedTuple
@@ -30,8 +30,8 @@ class ModelRun(NamedTuple):
 def run_pending(connection: Connection) -> list[ModelRun]:
     """Bring all models up to date with the raw tables, in one transaction, and publish the result.
 
-    Readers see all of the run or nothing of it. An open transaction of the connection becomes part of the run and
-    is committed with it; on an error all is rolled back. Runs of two sessions wait for each other.
+    Readers see all of the run or nothing of it. An open transaction of the connection becomes part of the run
+    and is committed with it; on an error all is rolled back. Runs of two sessions wait for each other.
 
     Parameters
     ----------

@@ -1,15 +1,16 @@
 """Databases on which dbt has built all models once: a test fills raw and runs them in seconds."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from perpmart.build import run_dbt
 from perpmart.database import Connection, connect_to
-from simulator.presets import odd_market
-from simulator.synthetic import SyntheticMarket
+from perpmart.engine import run_pending
 
-from .mart import UNIVERSE, Databases, build_market, name_of
+from .cuts import MARKET, keep_reference, keep_world, show
+from .mart import UNIVERSE, Databases, name_of
 
 
 @pytest.fixture(scope="session")
@@ -45,12 +46,24 @@ def mart(mart_url: str) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="session")
-def odd() -> SyntheticMarket:
-    """The market of nine symbols with every oddity at a known time, fourteen days long."""
-    return odd_market()
+def world_url(databases: Databases) -> str:
+    """Address of a database with all of `cuts.MARKET` in first versions, built, and what it gave.
+
+    For reading, or for work that is rolled back; copy it to write to it.
+    """
+    url = databases.make()
+    with connect_to(url) as connection:
+        keep_world(connection, MARKET)
+        show(connection, MARKET, until=MARKET.end + timedelta(days=1))
+        run_pending(connection)
+        keep_reference(connection)
+        connection.commit()
+    return url
 
 
-@pytest.fixture(scope="session")
-def odd_url(databases: Databases, odd: SyntheticMarket) -> str:
-    """Address of a database with the odd market in its final versions, built; copy it to write to it."""
-    return build_market(databases, odd)
+@pytest.fixture
+def world(world_url: str) -> Iterator[Connection]:
+    """Connection to the database of `world_url`; what a test does there is rolled back."""
+    with connect_to(world_url) as opened:
+        yield opened
+        opened.rollback()

@@ -15,6 +15,7 @@ from collectors.rows import Coverage
 from perpmart.database import Connection
 from perpmart.engine import run_models
 from simulator.market import Kind, Market
+from simulator.presets import odd_market
 
 from .mart import KINDS, source_of, streams_of, write
 
@@ -27,6 +28,9 @@ KEYS: Mapping[Kind, tuple[str, ...]] = {
     "mark_price": ("symbol", "time"),
     "order_book": ("symbol", "time"),
 }
+MARKET = odd_market(days=12)
+"""Nine symbols with every oddity at a known time, every input changing at every bar."""
+
 SHOWN = ("mart.feature_mart", "bars.bars_5m")
 LONG_AGO = timedelta(days=3650)
 
@@ -138,30 +142,38 @@ def forget(connection: Connection, market: Market, *, after: datetime) -> None:
     connection.execute("set local session_replication_role = origin")
 
 
-def keep_reference(connection: Connection) -> None:
-    """Keep what mart and bars show now, to be compared with later."""
+def keep_reference(connection: Connection, *, since: datetime | None = None) -> None:
+    """Keep what mart and bars show now (from a time on), to be compared with later."""
     for relation in SHOWN:
         kept = _reference(relation)
         connection.execute(f"drop table if exists {kept}".encode())
-        connection.execute(f"create table {kept} as select * from {relation}".encode())
+        connection.execute(
+            f"create table {kept} as select * from {relation} where time >= %s".encode(),
+            [since or MARKET.start],
+        )
         connection.execute(f"create unique index on {kept} (symbol, time)".encode())
-        connection.execute(f"analyze {kept}".encode())
+        connection.execute(f"analyze {kept} (symbol, time)".encode())
 
 
 def compute_from(
     connection: Connection, time: datetime | None, *, models: Sequence[str] | None = None
 ) -> None:
-    """Compute the rows from `time` on anew (None: all of them), of the given models and their children."""
-    connection.execute("delete from pending")
+    """Compute the rows from `time` on anew (None: all of them), of all models or only of those named."""
     connection.execute("select take_changes()")
     connection.execute("delete from pending")
     connection.execute(
         "insert into pending (model, symbol, from_time)"
-        " select model, '*', coalesce(%s, '-infinity'::timestamptz) from models"
-        " where coalesce(model = any(%s), true)",
-        [time, list(models) if models is not None else None],
+        " select model, '*', coalesce(%s, '-infinity'::timestamptz) from models",
+        [time],
     )
-    run_models(connection)
+    if models is None:
+        run_models(connection)
+        return
+    order = connection.execute(
+        "select model from models where model = any(%s) order by depth", [list(models)]
+    )
+    for (model,) in order.fetchall():
+        connection.execute("select run_model(%s)", [model])
 
 
 def differences(

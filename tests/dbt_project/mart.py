@@ -32,7 +32,7 @@ UNIVERSE = """
     select s || '/USDT', '2021-01-01Z'
     from unnest('{BTC,ETH,SOL,LINK,AVAX,LTC,DOT,NEAR,ALGO,FIL}'::text[]) as s;
     insert into seeds.universe (symbol, valid_from, valid_to)
-    values ('DOGE/USDT', '2026-03-07Z', null), ('XRP/USDT', '2026-03-02Z', '2026-03-11 06:00Z')
+    values ('DOGE/USDT', '2026-03-07Z', null), ('XRP/USDT', '2026-03-02Z', '2026-03-13 06:00Z')
 """
 
 

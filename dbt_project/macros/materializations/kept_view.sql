@@ -11,12 +11,13 @@
             hash,
             view_is_current({{ literal(target.render()) }}, hash) as is_current,
             to_regclass(without_database({{ literal(target.render()) }})) is not null as stands
-        from view_hash({{ literal(sql) }}, {{ literal(documentation()) }}, {{ parent_relations() }}) as hash
+        from view_hash({{ literal(sql) }}, {{ literal(documentation() ~ tojson(feature_comments())) }}, {{ parent_relations() }}) as hash
     {%- endcall %}
     {%- set found = load_result('main')['data'][0] -%}
     {%- if not found[1] -%}
         {% do replace_view(target, found[2]) %}
         {% do persist_docs(target, model) %}
+        {% do comment_on_features(target) %}
         {% do run_query("select note_view(" ~ literal(target.render()) ~ ", " ~ literal(found[0]) ~ ")") %}
     {%- endif -%}
 
