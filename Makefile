@@ -52,8 +52,9 @@ down: ## Stop them; their data stay
 docs: up ## dbt's documentation as one page, target/static_index.html
 	@. $(STATE)/env; $(BIN)/dbt docs generate --static
 
-bench: setup ## The same work done by us and by what one would use instead
-	@$(BIN)/python -m benchmarks
+bench: up ## Builds of short and long history, on the embedded servers
+	@PYTHONPATH=. $(BIN)/python benchmarks/build_history.py \
+	    "$$($(BIN)/perpmart status --json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["database_url"])')"
 
 lock: setup ## Write requirements.lock anew from pyproject.toml, for every Python and platform
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
