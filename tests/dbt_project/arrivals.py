@@ -1,7 +1,7 @@
 """Orders in which data may reach raw, and the proof that the mart does not remember them.
 
-A plan is a list of steps: what arrives, is corrected, withdrawn or interrupted, with runs in between. After it
-the tables of all models, states of recursions too, must be those of a first build over the same raw.
+A plan is a list of steps: what arrives, is corrected, withdrawn or interrupted, with runs in between. After
+it the tables of all models, states of recursions too, must be those of a first build over the same raw.
 """
 
 import threading
