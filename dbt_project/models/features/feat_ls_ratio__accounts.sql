@@ -7,7 +7,7 @@ with bars as (
     where {{ in_scope(days_before=2) }}
 ),
 
-last_week as (
+last_week as materialized (
     {{ sorted_hours('long_short_ratio') }}
 ),
 

@@ -12,7 +12,7 @@ carried as (
     {{ last_states() }}
 ),
 
-last_week as (
+last_week as materialized (
     {{ sorted_hours('open_interest') }}
 ),
 

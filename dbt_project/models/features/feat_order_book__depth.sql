@@ -3,13 +3,13 @@
 with bars as (
     select symbol, time, available_at, segment_start, utc_day(time) as utc_day, quote_volume
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=2) }}
+    where {{ in_scope(days_before=1) }}
 ),
 
 books as (
     select *
     from {{ ref('roll_order_book_5m') }}
-    where {{ in_scope(days_before=2) }}
+    where {{ in_scope(days_before=1) }}
 ),
 
 bars_with_books as (
