@@ -18,96 +18,102 @@ listings as (
     from {{ source('raw', 'instruments') }}
 ),
 
-settlements as (
-    select
-        s.symbol,
-        s.funding_time,
-        s.known_at,
-        s.funding_rate as rate,
-        coalesce(l.valid_from, '-infinity') as listed_from,
-        extract(epoch from s.funding_time - lag(s.funding_time) over by_time) / 3600 as hours
-    from {{ ref('stg_funding_rate') }} as s
-    left join listings as l on s.symbol = l.symbol and s.funding_time >= l.valid_from and s.funding_time < l.valid_to
-    where {{ from_scope_start(before='40 days', symbol='s.symbol', time='s.funding_time') }}
-    window by_time as (partition by s.symbol, l.valid_from order by s.funding_time)
-),
-
-rates as (
-    select
-        *,
-        case when hours in (1, 2, 4, 8) then hours::float8 end as interval_hours,
-        case when hours in (1, 2, 4, 8) then rate * 8 / hours::float8 end as rate_8h
-    from settlements
-),
-
-rates_with_before as (
-    select *, lag(rate_8h) over (partition by symbol, listed_from order by funding_time) as rate_8h_before
-    from rates
-),
-
 changes as (
     -- Bars at which a settlement becomes known, or leaves one of the windows; and where a stretch begins.
-    select r.symbol, bar_open(r.known_at + w.width - interval '1 microsecond') as time
-    from rates as r
+    select s.symbol, bar_open(s.known_at + w.width - interval '1 microsecond') as time
+    from {{ ref('stg_funding_rate') }} as s
     cross join (
         values (interval '0'), (interval '24 hours'), (interval '7 days'), (interval '30 days')
     ) as w (width)
+    where {{ from_scope_start(before='40 days', symbol='s.symbol', time='s.funding_time') }}
     union
     select symbol, min(time)
     from bars
     group by symbol, segment_start
 ),
 
+bars_that_change as (
+    select bars.symbol, bars.time, bars.available_at, {{ listed_from('bars.symbol', 'bars.time') }} as listed_from
+    from changes
+    inner join bars on changes.symbol = bars.symbol and changes.time = bars.time
+),
+
 statistics as (
+    -- Each from the forty days before it alone, found by the index: the cost of a bar does not grow with the history.
     select
         bars.symbol,
         bars.time,
         array[
-            extract(epoch from bars.time), newest.interval_hours, newest.rate_8h, newest.rate_8h_before, day_before.rate_8h,
-            w.sum_24h, w.sum_7d, w.mean_30d, w.stddev_30d, w.percentile_30d
+            extract(epoch from bars.time), newest.interval_hours, newest.rate_8h, newest.rate_8h_before, newest.rate_8h_day_before,
+            newest.sum_24h, newest.sum_7d, newest.mean_30d, newest.stddev_30d, newest.percentile_30d
         ]::float8[] as known
-    from changes
-    inner join bars on changes.symbol = bars.symbol and changes.time = bars.time
+    from bars_that_change as bars
     cross join lateral (
-        select r.*
-        from rates_with_before as r
-        where
-            r.symbol = bars.symbol and r.known_at <= bars.available_at
-            and r.listed_from = {{ listed_from('bars.symbol', 'bars.time') }}
-        order by r.known_at desc
-        limit 1
-    ) as newest
-    left join lateral (
-        select r.rate_8h
-        from rates_with_before as r
-        where
-            r.symbol = bars.symbol and r.listed_from = newest.listed_from
-            and r.known_at <= bars.available_at - interval '24 hours'
-            and r.funding_time >= bars.available_at - interval '24 hours' - interval '{{ var("stale_after") }}'
-        order by r.known_at desc
-        limit 1
-    ) as day_before on true
-    cross join lateral (
+        with settlements as (
+            select
+                s.known_at,
+                s.funding_time,
+                s.funding_rate as rate,
+                extract(epoch from s.funding_time - lag(s.funding_time) over by_time) / 3600 as hours
+            from {{ ref('stg_funding_rate') }} as s
+            left join listings as l on s.symbol = l.symbol and s.funding_time >= l.valid_from and s.funding_time < l.valid_to
+            where
+                s.symbol = bars.symbol
+                and s.funding_time >= bars.available_at - interval '40 days'
+                and s.funding_time <= bars.available_at
+                and s.known_at <= bars.available_at
+                and coalesce(l.valid_from, '-infinity') = bars.listed_from
+            window by_time as (order by s.funding_time)
+        ),
+
+        rates as (
+            select
+                *,
+                case when hours in (1, 2, 4, 8) then hours::float8 end as interval_hours,
+                case when hours in (1, 2, 4, 8) then rate * 8 / hours::float8 end as rate_8h
+            from settlements
+        ),
+
+        r as materialized (
+            select *, lag(rate_8h) over (order by funding_time) as rate_8h_before
+            from rates
+        )
+
         select
-            case when bool_or(r.known_at <= bars.available_at - interval '24 hours')
-                then sum(r.rate) filter (where r.known_at > bars.available_at - interval '24 hours') end as sum_24h,
-            case when bool_or(r.known_at <= bars.available_at - interval '7 days')
-                then sum(r.rate) filter (where r.known_at > bars.available_at - interval '7 days') end as sum_7d,
-            case when count(r.rate_8h) filter (where {{ in_month() }}) >= 10
-                then avg(r.rate_8h) filter (where {{ in_month() }}) end as mean_30d,
-            case
-                when count(r.rate_8h) filter (where {{ in_month() }}) < 10 then null
-                when min(r.rate_8h) filter (where {{ in_month() }}) = max(r.rate_8h) filter (where {{ in_month() }}) then 0
-                else stddev_samp(r.rate_8h) filter (where {{ in_month() }})
-            end as stddev_30d,
-            case when count(r.rate_8h) filter (where {{ in_month() }}) >= 10
-                then (
-                    count(*) filter (where {{ in_month() }} and r.rate_8h < newest.rate_8h)
-                    + 0.5 * count(*) filter (where {{ in_month() }} and r.rate_8h = newest.rate_8h)
-                ) / count(r.rate_8h) filter (where {{ in_month() }}) end as percentile_30d
-        from rates_with_before as r
-        where r.symbol = bars.symbol and r.listed_from = newest.listed_from and r.known_at <= bars.available_at
-    ) as w
+            latest.interval_hours,
+            latest.rate_8h,
+            latest.rate_8h_before,
+            (
+                select r.rate_8h from r
+                where
+                    r.known_at <= bars.available_at - interval '24 hours'
+                    and r.funding_time >= bars.available_at - interval '24 hours' - interval '{{ var("stale_after") }}'
+                order by r.known_at desc
+                limit 1
+            ) as rate_8h_day_before,
+            w.*
+        from (select * from r order by known_at desc limit 1) as latest
+        cross join lateral (
+            select
+                case when bool_or(r.known_at <= bars.available_at - interval '24 hours')
+                    then sum(r.rate) filter (where r.known_at > bars.available_at - interval '24 hours') end as sum_24h,
+                case when bool_or(r.known_at <= bars.available_at - interval '7 days')
+                    then sum(r.rate) filter (where r.known_at > bars.available_at - interval '7 days') end as sum_7d,
+                case when count(r.rate_8h) filter (where {{ in_month() }}) >= 10
+                    then avg(r.rate_8h) filter (where {{ in_month() }}) end as mean_30d,
+                case
+                    when count(r.rate_8h) filter (where {{ in_month() }}) < 10 then null
+                    when min(r.rate_8h) filter (where {{ in_month() }}) = max(r.rate_8h) filter (where {{ in_month() }}) then 0
+                    else stddev_samp(r.rate_8h) filter (where {{ in_month() }})
+                end as stddev_30d,
+                case when count(r.rate_8h) filter (where {{ in_month() }}) >= 10
+                    then (
+                        count(*) filter (where {{ in_month() }} and r.rate_8h < latest.rate_8h)
+                        + 0.5 * count(*) filter (where {{ in_month() }} and r.rate_8h = latest.rate_8h)
+                    ) / count(r.rate_8h) filter (where {{ in_month() }}) end as percentile_30d
+            from (select * from r order by funding_time) as r
+        ) as w
+    ) as newest
 ),
 
 announced as (
