@@ -57,7 +57,7 @@ bench: up ## Builds of short and long history, on the embedded servers
 	    "$$($(BIN)/perpmart status --json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["database_url"])')"
 
 lock: setup ## Write requirements.lock anew from pyproject.toml, for every Python and platform
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra ml --extra bench --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
 
 clean: down ## Stop the servers; remove their data, the environment and all caches
