@@ -23,7 +23,7 @@ demo: setup ## The main job end to end on a synthetic market; ends with a table 
 	@$(BIN)/perpmart demo
 
 test: setup lint types ## Everything that proves the product on a small universe
-	@$(BIN)/pytest -m "not proof"
+	@$(BIN)/pytest -m "not proof" -n 2 --dist loadfile
 
 proof: setup ## The long proofs; the result, with date and versions, goes to docs/proof.md
 	@$(BIN)/python .ci/proof.py

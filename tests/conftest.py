@@ -44,6 +44,9 @@ def _clean_environment() -> Iterator[None]:
     for name in list(os.environ):
         if name.startswith(("PERPMART_", "PG")) and name not in KEPT_VARIABLES:
             patch.delenv(name)
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        # Two runs of dbt that write their parsed state to one place spoil it.
+        patch.setenv("DBT_TARGET_PATH", f"target/{worker}")
     yield
     patch.undo()
 
