@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,35 +25,56 @@ PACKAGES = (
 )
 
 
+HEAD = "| claim | result | seconds | when (UTC), commit |"
+
+
 def main() -> int:
-    """Run pytest on the tests marked `proof` and write the page; return pytest's exit code."""
+    """Run pytest on the tests marked `proof` and write the page; return pytest's exit code.
+
+    Arguments are pytest's: with a path, only the rows of that path's proofs are written anew.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-m", "proof", f"--junitxml={report}", *sys.argv[1:]]
         done = subprocess.run(command, cwd=REPOSITORY, check=False)  # noqa: S603  # our own tests
         if report.exists():
-            PAGE.write_text(page(report), encoding="utf-8")
+            kept = rows_of(PAGE) if len(sys.argv) > 1 and PAGE.exists() else {}
+            PAGE.write_text(page({**kept, **rows_from(report)}), encoding="utf-8")
             print(f"written: {PAGE.relative_to(REPOSITORY)}")
     return done.returncode
 
 
-def page(report: Path) -> str:
-    """Return the page about the test results in `report` (JUnit's XML)."""
-    cases = list(ElementTree.parse(report).getroot().iter("testcase"))  # noqa: S314  # pytest wrote it just now
-    rows = [f"| {claim(case)} | {outcome(case)} | {float(case.get('time', '0')):.1f} |" for case in cases]
-    passed = sum(outcome(case) == "holds" for case in cases)
+def rows_from(report: Path) -> dict[str, str]:
+    """Return the page's rows for the test results in `report` (JUnit's XML), by claim."""
+    cases = ElementTree.parse(report).getroot().iter("testcase")  # noqa: S314  # pytest wrote it just now
+    when = f"{datetime.now(UTC):%F %H:%M}, {commit()}"
+    return {
+        claim(case): f"| {claim(case)} | {outcome(case)} | {float(case.get('time', '0')):.1f} | {when} |"
+        for case in cases
+    }
+
+
+def rows_of(page: Path) -> dict[str, str]:
+    """Return the rows that the page holds already, by claim."""
+    _, _, table = page.read_text(encoding="utf-8").partition(HEAD)
+    return {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("| ")}
+
+
+def page(rows: Mapping[str, str]) -> str:
+    """Return the page that holds these rows."""
+    held = sum(row.split("|")[2].strip() == "holds" for row in rows.values())
     lines = [
         "# Proof",
         "",
-        f"`make proof`, {datetime.now(UTC):%F %H:%M} UTC, commit {commit()}: {passed} of {len(cases)} hold.",
+        f"What `make proof` came to: {held} of {len(rows)} hold.",
         "",
         f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores; "
         + ", ".join(f"{name} {version(name)}" for name in PACKAGES)
         + ".",
         "",
-        "| claim | result | seconds |",
-        "|---|---|---|",
-        *rows,
+        HEAD,
+        "|---|---|---|---|",
+        *sorted(rows.values()),
         "",
     ]
     return "\n".join(lines)
