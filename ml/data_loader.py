@@ -296,4 +296,5 @@ def _feature_frame(
         rows=len(times),
     )
     frame.attrs["fingerprint"] = asdict(fingerprint)
+    frame.attrs["registered"] = registry.feature_set.names
     return frame

@@ -21,6 +21,7 @@ from ml.splits.intervals import (
     rows_of,
     time_folds,
 )
+from ml.splits.seen import refuse_seen
 
 
 class CombinatorialPurgedCV:
@@ -86,6 +87,8 @@ class CombinatorialPurgedCV:
         for chosen in self.test_folds():
             test = np.logical_or.reduce([folds[number] for number in chosen])
             train = keep_clear(rows, rows.labelled & ~test, merged_blocks(rows, folds, chosen), embargo)
+            for number in chosen:
+                refuse_seen(X, rows, folds[number])
             yield np.flatnonzero(train), np.flatnonzero(test)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: N803

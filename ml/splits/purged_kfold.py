@@ -11,6 +11,7 @@ import pandas as pd
 
 from ml.registry import Registry
 from ml.splits.intervals import Places, SplitError, block_of, embargo_of, keep_clear, rows_of, time_folds
+from ml.splits.seen import refuse_seen
 
 
 class PurgedKFold:
@@ -70,6 +71,7 @@ class PurgedKFold:
         embargo = embargo_of(X, self.embargo, self.registry)
         for test in time_folds(rows, self.n_splits):
             train = keep_clear(rows, rows.labelled & ~test, [block_of(rows, test)], embargo)
+            refuse_seen(X, rows, test)
             yield np.flatnonzero(train), np.flatnonzero(test)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: N803

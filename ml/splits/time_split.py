@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ml.splits.intervals import Places, SplitError, between, block_of, keep_clear, microseconds, rows_of
+from ml.splits.seen import refuse_seen
 from ml.timerange import BASE_WIDTH
 
 
@@ -73,6 +74,7 @@ def time_series_split(
     train = keep_clear(rows, train, ahead)
     if not train.any() or (validation_share and not validation.any()):
         raise SplitError("the purge left an empty part: more history, or a shorter horizon, is needed")
+    refuse_seen(X, rows, validation | test)
     return TimeSplit(np.flatnonzero(train), np.flatnonzero(validation), np.flatnonzero(test))
 
 

@@ -19,6 +19,7 @@ from ml.splits.intervals import (
     microseconds,
     rows_of,
 )
+from ml.splits.seen import refuse_seen
 from ml.timerange import BASE_WIDTH
 
 
@@ -77,6 +78,7 @@ class WalkForward:
             train = keep_clear(rows, between(rows, oldest, start), [block_of(rows, test)])
             if not train.any():
                 raise SplitError("the purge left no training row: make train_size longer than the horizon")
+            refuse_seen(X, rows, test)
             yield np.flatnonzero(train), np.flatnonzero(test)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: N803
