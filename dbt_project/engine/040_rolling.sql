@@ -15,12 +15,14 @@ create or replace aggregate first_known(float8) (sfunc = first_known_step, stype
 comment on aggregate first_known(float8) is 'The first value that is not null';
 
 -- greatest() and least() pass over nulls, which would make a number of an unknown: never use them on what may be null.
+-- The functions behind the aggregates max and min do not. Each argument is used once in what follows where it can be
+-- an expression: a function that repeats a costly argument is called, at twenty times the price, not written out.
 create or replace function not_negative(value float8) returns float8
-language sql immutable parallel safe return case when value < 0 then 0 else value end;
+language sql immutable parallel safe return float8larger(value, 0);
 comment on function not_negative is 'The value, or 0 where rounding left it below; null stays null';
 
 create or replace function clamped(value float8, low float8, high float8) returns float8
-language sql immutable parallel safe return case when value < low then low when value > high then high else value end;
+language sql immutable parallel safe return float8smaller(float8larger(value, low), high);
 comment on function clamped is 'The value within its bounds; null stays null';
 
 create or replace function window_sum(

@@ -1,6 +1,6 @@
 {# Rolling statistics in three steps, each a CTE of the model (the numerics are functions of the engine, 040_rolling.sql):
    1. day_block: running sums of the UTC day, over the window `day_so_far`, and the rows since the last null and change;
-   2. look_back: those sums n rows back and at yesterday's end, over the window `segment`;
+   2. look_back: from those sums here, n rows back and at yesterday's end, sums over n rows, over the window `segment`;
    3. rolling_mean, rolling_stddev, ...: the statistic, from those columns.
    Every statistic is null unless the segment has n rows and all are known; a flat window has a deviation of exactly 0. #}
 
@@ -35,64 +35,69 @@
     coalesce(sum(({{ x }} - {{ x_anchor }}) * ({{ y }} - {{ y_anchor }})) over day_so_far, 0) as {{ x }}_{{ y }}_products
 {%- endmacro %}
 
-{# Step 2 for one series: the lengths of its windows, and the same powers and anchor as in step 1. #}
+{# Step 2 for one series: sums over its windows, about today's anchor; lengths, powers and anchor as in step 1. They are
+   said where the window functions are: a level up, PostgreSQL would call the functions instead of writing them out. #}
 {% macro look_back(series, lengths, powers=1, anchor=none) -%}
-    {%- for sum in ['sum', 'squares', 'cubes'][:powers] -%}
-    {{ sums_back(series ~ '_' ~ sum, lengths) }},
-        {% endfor -%}
-    {%- if anchor is none -%}
-    0::float8 as {{ series }}_shift
-    {%- else -%}
-    coalesce(lag({{ anchor }}, rows_today::integer) over segment - {{ anchor }}, 0) as {{ series }}_shift
-    {%- endif -%}
+    {%- for n in lengths -%}
+    window_sum({{ sums_back(series ~ '_sum', n) }}, {{ anchor_shift(anchor) }}, {{ n }}) as {{ series }}_sum_{{ n }}
+        {%- if powers >= 2 %},
+        window_squares(
+            {{ sums_back(series ~ '_squares', n) }}, {{ lags(series ~ '_sum', n) }}, {{ anchor_shift(anchor) }}, {{ n }}
+        ) as {{ series }}_squares_{{ n }}
+        {%- endif %}
+        {%- if powers >= 3 %},
+        window_sum({{ sums_back(series ~ '_cubes', n) }}, 0, {{ n }}) as {{ series }}_cubes_{{ n }}
+        {%- endif %}
+        {{- '' if loop.last else ',
+        ' }}
+    {%- endfor -%}
 {%- endmacro %}
 
 {# Step 2 for the products of two series. #}
-{% macro look_back_products(x, y, lengths) -%}
-    {{ sums_back(x ~ '_' ~ y ~ '_products', lengths) }}
-{%- endmacro %}
-
-{% macro sums_back(sum, lengths) -%}
+{% macro look_back_products(x, y, lengths, x_anchor=none, y_anchor=none) -%}
     {%- for n in lengths -%}
-    lag({{ sum }}, {{ n }}) over segment as {{ sum }}_{{ n }}_back,
-        {% endfor -%}
-    lag({{ sum }}, rows_today::integer) over segment as {{ sum }}_yesterday
+    window_products(
+            {{ sums_back(x ~ '_' ~ y ~ '_products', n) }},
+            {{ lags(x ~ '_sum', n) }}, {{ anchor_shift(x_anchor) }},
+            {{ lags(y ~ '_sum', n) }}, {{ anchor_shift(y_anchor) }}, {{ n }}
+        ) as {{ x }}_{{ y }}_products_{{ n }}
+        {{- '' if loop.last else ',
+        ' }}
+    {%- endfor -%}
 {%- endmacro %}
 
-{# Sums over the window, about today's anchor: the parts of step 3. #}
-{% macro window_sum(series, n) -%}
-    window_sum(rows_today, {{ series }}_sum, {{ series }}_sum_{{ n }}_back, {{ series }}_sum_yesterday, {{ series }}_shift, {{ n }})
+{# A running sum here, n rows back and at yesterday's end, after the number of the row in its day. #}
+{% macro sums_back(sum, n) -%}
+    rows_today, {{ sum }}, {{ lags(sum, n) }}
 {%- endmacro %}
 
-{% macro window_squares(series, n) -%}
-    window_squares(
-            rows_today, {{ series }}_squares, {{ series }}_squares_{{ n }}_back, {{ series }}_squares_yesterday,
-            {{ series }}_sum_{{ n }}_back, {{ series }}_sum_yesterday, {{ series }}_shift, {{ n }}
-        )
+{% macro lags(sum, n) -%}
+    lag({{ sum }}, {{ n }}) over segment, lag({{ sum }}, rows_today::integer) over segment
 {%- endmacro %}
 
+{# Yesterday's anchor less today's. #}
+{% macro anchor_shift(anchor) -%}
+    {%- if anchor is none -%} 0
+    {%- else -%} coalesce(lag({{ anchor }}, rows_today::integer) over segment - {{ anchor }}, 0)
+    {%- endif -%}
+{%- endmacro %}
+
+{# Sums of deviations, from the columns of step 2: the parts of step 3. #}
 {% macro central_square(series, n) -%}
-    central_square({{ window_squares(series, n) }}, {{ window_sum(series, n) }}, {{ n }})
+    central_square({{ series }}_squares_{{ n }}, {{ series }}_sum_{{ n }}, {{ n }})
 {%- endmacro %}
 
 {% macro central_product(x, y, n) -%}
-    (
-            window_products(
-                rows_today, {{ x }}_{{ y }}_products, {{ x }}_{{ y }}_products_{{ n }}_back, {{ x }}_{{ y }}_products_yesterday,
-                {{ x }}_sum_{{ n }}_back, {{ x }}_sum_yesterday, {{ x }}_shift,
-                {{ y }}_sum_{{ n }}_back, {{ y }}_sum_yesterday, {{ y }}_shift, {{ n }}
-            )
-            - {{ window_sum(x, n) }} * {{ window_sum(y, n) }} / {{ n }}
-        )
+    ({{ x }}_{{ y }}_products_{{ n }} - {{ x }}_sum_{{ n }} * {{ y }}_sum_{{ n }} / {{ n }})
 {%- endmacro %}
 
 {# Step 3. #}
 {% macro rolling_sum(series, n) -%}
-    case when {{ series }}_known_rows >= {{ n }} then {{ window_sum(series, n) }} end
+    case when {{ series }}_known_rows >= {{ n }} then {{ series }}_sum_{{ n }} end
 {%- endmacro %}
 
 {% macro rolling_mean(series, n, anchor='0') -%}
-    case when {{ series }}_known_rows >= {{ n }} then {{ anchor }} + {{ window_sum(series, n) }} / {{ n }} end
+    case when {{ series }}_known_rows >= {{ n }} then {{ anchor }} + {{ series }}_sum_{{ n }} / {{ n }} end
 {%- endmacro %}
 
 {% macro rolling_stddev(series, n, ddof=1) -%}
@@ -110,10 +115,8 @@
 {% macro rolling_skewness(series, n) -%}
     case
             when {{ series }}_known_rows >= {{ n }} and {{ series }}_flat_rows < {{ n }} then
-                central_cube(
-                    window_sum(rows_today, {{ series }}_cubes, {{ series }}_cubes_{{ n }}_back, {{ series }}_cubes_yesterday, 0, {{ n }}),
-                    {{ window_squares(series, n) }}, {{ window_sum(series, n) }}, {{ n }}
-                ) / {{ n }} / nullif(({{ central_square(series, n) }} / {{ n }}) ^ 1.5, 0)
+                central_cube({{ series }}_cubes_{{ n }}, {{ series }}_squares_{{ n }}, {{ series }}_sum_{{ n }}, {{ n }})
+                / {{ n }} / nullif(({{ central_square(series, n) }} / {{ n }}) ^ 1.5, 0)
         end
 {%- endmacro %}
 

@@ -61,7 +61,7 @@ blocks_back as (
         *,
         {{ look_back('close', [20], powers=2, anchor='close_anchor') }},
         {{ look_back('volume', [20, 288], powers=2) }},
-        {{ look_back_products('close', 'volume', [20]) }},
+        {{ look_back_products('close', 'volume', [20], x_anchor='close_anchor') }},
         {{ look_back('quote_volume', [288]) }},
         {{ look_back('trades', [288], powers=2) }},
         {{ look_back('illiquidity', [20]) }},
