@@ -124,6 +124,7 @@ class HistoricalDataCollector:
             seconds=time.monotonic() - began,
             requests=self._client.requests - requests,
             retries=self._client.retries - retries,
+            now=now,
         )
 
     async def _find_listings(self, symbols: str | Iterable[str]) -> dict[str, Instrument]:

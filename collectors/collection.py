@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from collectors.coverage import Gap
 from collectors.writer import WriteResult
@@ -97,12 +98,15 @@ class CollectionResult:
         Wall time.
     requests, retries : int
         Requests sent, and how many of them were repetitions.
+    now : datetime
+        The exchange's clock at the start.
     """
 
     kinds: tuple[KindResult, ...]
     seconds: float
     requests: int
     retries: int
+    now: datetime
 
     @property
     def rows(self) -> int:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perpmart.commands import collect, mart, schema, servers, show, simulate
+from perpmart.commands import collect, mart, quality, schema, servers, show, simulate
 from perpmart.errors import PerpmartError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     schema.init,
     collect.backfill,
     collect.import_,
+    quality.validate,
     simulate.simulate,
     mart.build,
     mart.push,

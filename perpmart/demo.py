@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from collectors.quality import validate as check_raw
+from collectors.quality_checks import configured
 from collectors.symbols import canonical_symbol
 from ml.errors import FeatureStoreError
 from ml.feature_store import FeatureStore
@@ -25,6 +27,7 @@ from perpmart.report_data import Range, ReportData, SymbolReport, read_report
 from perpmart.servers.addresses import database_url, redis_url
 from perpmart.servers.embedded import up
 from perpmart.settings import Settings
+from perpmart.validate import write_pages
 from simulator.market import Market
 from simulator.presets import demo_market
 from simulator.recorded import RecordedMarket
@@ -61,7 +64,8 @@ class SymbolOutcome:
 class DemoResult:
     """What the demo did.
 
-    ``ok`` is whether every symbol's vector came back from Redis as the mart has it.
+    ``ok`` is whether no check of the raw tables failed and every symbol's vector came back from Redis as the
+    mart has it.
     """
 
     steps: tuple[Step, ...]
@@ -143,6 +147,12 @@ def run_demo(
     with course.step("Create the schema") as outcome:
         outcome.append(claim_database(settings, _label(data, days, chosen)))
     holes = _collect(settings, market, chosen, start, course, data)
+    target = page or settings.state_dir / "demo.html"
+    with course.step("Check the raw tables") as outcome, connect(settings) as connection:
+        checks = configured(settings.checks)
+        found = check_raw(connection, now=market.end + timedelta(minutes=1), checks=checks)
+        looks = write_pages(found, target.absolute().parent / "validation")
+        outcome.append(f"{len(checks)} checks, {len(found.warned)} warn, {len(found.failed)} failed: {looks}")
     with course.step("Build bars and features") as outcome:
         nodes = build(
             database_url(settings),
@@ -152,7 +162,7 @@ def run_demo(
         )
         outcome.append(f"{len(nodes)} models")
     served, ok = _serve(settings, market, chosen, course)
-    target = page or settings.state_dir / "demo.html"
+    ok = ok and found.ok
     return _report(settings, chosen, Range(start, market.end), course, served, holes, target, ok=ok)
 
 

@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from collectors.quality_checks import configured
 from collectors.symbols import canonical_symbol
 from perpmart.errors import SettingsError
 from perpmart.urls import check_scheme, mask_password
@@ -38,6 +39,9 @@ class Settings(BaseSettings):
     benchmark: str = Field("BTC/USDT", description="symbol that the cross-symbol features compare with")
     schema_prefix: str = Field(
         "", pattern=r"^([a-z_][a-z0-9_]{0,20})?$", description="put before every schema's name"
+    )
+    checks: Annotated[dict[str, str], NoDecode] = Field(
+        {}, description="severity of checks of the raw tables: name=fail|warn|off, * for all"
     )
     threads: int = Field(2, ge=1, le=64, description="models that dbt builds at once")
     state_dir: Path = Field(Path(".perpmart"), description="folder of the embedded servers")
@@ -79,6 +83,25 @@ class Settings(BaseSettings):
         if not symbols:
             raise ValueError("at least one symbol is needed")
         return symbols
+
+    @field_validator("checks", mode="before")
+    @classmethod
+    def _split_checks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        if wrong := next(("".join(pair) for pair in pairs if not pair[1]), None):
+            raise ValueError(f"{wrong!r} is not of the form name=fail, name=warn or name=off")
+        return {name.strip(): severity.strip() for name, _, severity in pairs}
+
+    @field_validator("checks")
+    @classmethod
+    def _known_checks(cls, value: dict[str, str]) -> dict[str, str]:
+        try:
+            configured(value)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @field_validator("benchmark")
     @classmethod

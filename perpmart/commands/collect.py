@@ -17,22 +17,29 @@ def backfill(
     kinds: Annotated[str, typer.Option(help="Separated by commas; all by default.", metavar="LIST")] = "",
     json: Json = False,
 ) -> None:
-    """Collect what the raw tables lack; without --from, of the exchange's last 30 days."""
-    from perpmart import collect, collect_tables
+    """Collect what the raw tables lack, and check it; without --from, of the exchange's last 30 days."""
+    from perpmart import collect, collect_tables, validate, validate_tables
     from perpmart.settings import load_settings
 
-    result = collect.backfill(
-        load_settings(), symbols=listed(symbols), start=start, end=end, kinds=listed(kinds)
-    )
+    settings = load_settings()
+    result = collect.backfill(settings, symbols=listed(symbols), start=start, end=end, kinds=listed(kinds))
+    found = validate.validate_collection(settings, result)
     if json:
-        print_json(collect_tables.collection_as_dict(result))
-        return
+        print_json(
+            collect_tables.collection_as_dict(result)
+            | {"validation": validate_tables.validation_as_dict(found)}
+        )
+        raise typer.Exit(0 if found.ok else 1)
     print_table(*collect_tables.collection_table(result))
     if result.holes:
         typer.echo("\nholes: what the exchange could not give")
         print_table(*collect_tables.hole_table(result))
     rate = result.rows / max(result.seconds, 1e-3)
     typer.echo(f"\n{result.rows:,} rows, {rate:,.0f} a second, {result.requests:,} requests")
+    for line in validate_tables.validation_lines(found):
+        typer.echo(line)
+    if not found.ok:
+        raise typer.Exit(1)
 
 
 def import_(
