@@ -4,7 +4,7 @@ What a line says goes to raw, a line that makes no sense to ``rejects`` with its
 checksum does not fit, or that is of no known kind, is left out as a whole; the others go in.
 """
 
-import csv
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ import psycopg
 
 from collectors.archive_files import ArchiveError, Line, find_files, read_lines, verify_checksum
 from collectors.archive_kinds import recognise
+from collectors.archive_lines import parse_line, split_cells
 from collectors.archive_report import FileReport, ImportReport, Progress
 from collectors.archive_shape import Shape
 from collectors.coverage import Segment, merge_segments
@@ -141,7 +142,7 @@ class _Reading:
         """Read the file in portions of rows."""
         lines = read_lines(self.path)
         peeked = list(islice(lines, _PEEK))
-        told = [_cells(line.text) for line in peeked if not line.too_long and not _is_blank(line.text)]
+        told = [cells for line in peeked if (cells := _told_by(line))]
         self._shape = recognise(self.path, told)
         self.notes += self.shape.notes
         header = next(line.text for line in peeked if not _is_blank(line.text))
@@ -172,10 +173,18 @@ class _Reading:
         try:
             rows = _parse(line, self.shape)
         except (ValueError, OverflowError) as error:
-            portion.refusals.append(Refusal(self.shape.stream, line.origin, str(error), line.text))
+            portion.refusals.append(
+                Refusal(self.shape.stream, line.origin, str(error), line.text, self._context(line))
+            )
             return
         portion.rows += rows
         portion.origins += [line.origin] * len(rows)
+
+    def _context(self, line: Line) -> dict[str, object] | None:
+        """Say how the line can be read again without the file; a cut one can't."""
+        if line.too_long:
+            return None
+        return {"file": f"{self.path.parent.name}/{self.path.name}", "columns": self.shape.columns}
 
     def report(self, result: WriteResult, checked: bool, error: str = "") -> FileReport:
         """Sum up."""
@@ -237,16 +246,7 @@ def _stored(
 def _parse(line: Line, shape: Shape) -> list[Row]:
     if line.too_long:
         raise ValueError("line too long")
-    cells = _cells(line.text)
-    if len(cells) != len(shape.columns):
-        raise ValueError(f"{len(cells)} fields instead of {len(shape.columns)}")
-    if "_" in line.text and shape.stream != "liquidations":
-        # Python would read 1_000 as a number; no exchange writes it.
-        raise ValueError("underscore in a number")
-    rows = shape.parse(cells)
-    if not rows:
-        raise ValueError("says nothing")
-    return rows
+    return parse_line(line.text, shape)
 
 
 def _time_of(row: Row) -> datetime:
@@ -257,11 +257,13 @@ def _time_of(row: Row) -> datetime:
     return row.valid_from if isinstance(row, Instrument) else row.time
 
 
-def _cells(text: str) -> list[str]:
-    if '"' in text:
-        return [cell.strip() for cell in next(csv.reader([text]), [])]
-    cells = text.split(",")
-    return [cell.strip() for cell in cells] if " " in text or "\t" in text else cells
+def _told_by(line: Line) -> list[str]:
+    """Give the fields of a line that can be split; nothing of one that can't or is blank."""
+    if line.too_long or _is_blank(line.text):
+        return []
+    with contextlib.suppress(ValueError):
+        return split_cells(line.text)
+    return []
 
 
 def _is_blank(text: str) -> bool:

@@ -6,6 +6,7 @@ recorded messages are known by their header; they speak of the time from their f
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -82,6 +83,24 @@ def recognise(path: Path, first_lines: Sequence[list[str]]) -> Shape:
         if required <= set(columns):
             return make(name, columns, body, has_header)
     raise ArchiveError(f"{path}: columns of no known kind: {', '.join(header)[:200]}")
+
+
+def recognise_again(path: Path, columns: tuple[str, ...], stream: str) -> Shape:
+    """Give the shape of a file whose columns and stream are known from an earlier reading.
+
+    Raises
+    ------
+    ArchiveError
+        When the columns are of no known kind.
+    """
+    name = read_name(path)
+    period = stream.rpartition(":")[2]
+    if period in WIDTHS:  # once told by the distances of rows that are no longer at hand
+        name = replace(name, words=(period, *name.words))
+    for required, make in _MAKERS:
+        if required <= set(columns):
+            return make(name, columns, [], True)
+    raise ArchiveError(f"{path}: columns of no known kind: {', '.join(columns)[:200]}")
 
 
 def _headerless(name: FileName, width: int) -> list[str]:

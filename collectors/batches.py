@@ -8,7 +8,7 @@ from typing import Any
 from collectors.rows import Refusal, Row
 from collectors.tables import TABLES, Table
 
-_PAYLOAD_LIMIT = 4000
+_PAYLOAD_LIMIT = 16_384
 
 
 @dataclass(slots=True)

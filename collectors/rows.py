@@ -199,12 +199,14 @@ class Refusal(NamedTuple):
 
     ``stream`` is the table (with its part where known) it was meant for, ``origin`` the place it was read
     (``file:line`` or address), ``reason`` says in words why it was refused, ``payload`` is what was received.
+    ``context`` is what is needed to read a line of a file again without the file: its name and its columns.
     """
 
     stream: str
     origin: str
     reason: str
     payload: str
+    context: Mapping[str, object] | None = None
 
 
 Row = (

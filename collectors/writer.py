@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from collectors import upsert
 from collectors.batches import Batch, Staged, by_table, printable
@@ -249,10 +250,13 @@ class Writer:
         if refusals:
             with self._connection.cursor() as cursor:
                 cursor.executemany(
-                    "insert into rejects (stream, source, origin, reason, payload)"
-                    " values (%s, %s, %s, %s, %s) on conflict do nothing",
+                    "insert into rejects (stream, source, origin, reason, payload, context)"
+                    " values (%s, %s, %s, %s, %s, %s) on conflict do nothing",
                     [
-                        (item.stream, source, item.origin, item.reason, printable(item.payload))
+                        (
+                            *(item.stream, source, printable(item.origin), printable(item.reason)),
+                            *(printable(item.payload), Jsonb(item.context) if item.context else None),
+                        )
                         for item in refusals
                     ],
                 )

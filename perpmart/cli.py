@@ -40,6 +40,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
 )
 for _command in COMMANDS:
     app.command(_command.__name__.removesuffix("_"))(_command)
+app.add_typer(quality.rejects, name="rejects")
 
 
 @app.callback()

@@ -84,6 +84,10 @@ def write_report(
     if not symbols:
         raise ReportError("no symbols to report on")
     data = read_report(connection, symbols, Range(start, end), schema_prefix=schema_prefix)
+    if without := [report.symbol for report in data.symbols if report.bars.empty]:
+        raise ReportError(
+            f"no bars of {', '.join(without)} from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+        )
     return write_page(data, path, title=title, tables=tables, notes=notes, made_at=made_at)
 
 

@@ -8,6 +8,7 @@ from typing import cast, get_args
 from psycopg import sql
 
 from collectors.backfill import as_instant
+from ml.bars import bar_columns
 from ml.data_loader import MarketDataLoader
 from ml.feature_store_writer import FeatureStoreWriter
 from perpmart import build as dbt_build
@@ -118,6 +119,7 @@ def report(
     """
     with connect(settings) as connection:
         loader = MarketDataLoader(connection, schema_prefix=settings.schema_prefix)
+        bar_columns(connection, schema_prefix=settings.schema_prefix)  # says so when there is no mart
         chosen = list(symbols) or loader.symbols()
         bars = sql.Identifier(f"{settings.schema_prefix}bars", "bars_5m")
         row = connection.execute(sql.SQL("select max(available_at) from {}").format(bars)).fetchone()

@@ -67,6 +67,17 @@ def test_database_without_schema_asks_for_init(
     assert "run `perpmart init`" in fails(capsys, "build")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--symbols", "SOL/USDT"], ["--symbols", "SOL", "--from", "2026-01-01", "--to", "2026-02-01"]],
+)
+def test_report_on_a_mart_that_was_never_built_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, migrated_url: str, options: list[str]
+) -> None:
+    monkeypatch.setenv("PERPMART_DATABASE_URL", migrated_url)
+    assert "run `perpmart build` first" in fails(capsys, "report", *options)
+
+
 def test_unreachable_exchange_is_one_line_that_names_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, migrated_url: str
 ) -> None:
