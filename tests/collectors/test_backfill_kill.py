@@ -85,7 +85,7 @@ def test_kills_at_many_moments_change_nothing(
         {"rate_418": 0.03, "ban_seconds": 1.0},
         {"rate_5xx": 0.4},
         {"rate_reset": 0.4},
-        {"rate_slow": 0.2, "slow_seconds": 2.0},
+        {"rate_slow": 0.2, "slow_seconds": 4.0},
         {"rate_429": 0.02, "rate_418": 0.01, "rate_5xx": 0.15, "rate_reset": 0.15, "rate_slow": 0.05},
     ],
     ids=["429", "418", "5xx", "reset", "slow", "all"],
@@ -100,6 +100,6 @@ def test_no_fault_changes_the_tables(new_database: NewDatabase, faults: dict[str
         backfill(calm, exchange.url, symbols, start)
     plan = FaultPlan(**faults, seed=seed)  # type: ignore[arg-type]
     with running(Simulator(market, faults=plan)) as exchange:
-        result = backfill(stormy, exchange.url, symbols, start, timeout=0.5)
+        result = backfill(stormy, exchange.url, symbols, start, timeout=1.5)
     assert result.retries > 0
     assert_same_tables(raw_tables(stormy), raw_tables(calm))

@@ -47,7 +47,12 @@ first_pass as (
         {{ wilder('loss', 50, state=6) }} as loss_50_state,
         {{ wilder('true_range', 14, state=7) }} as range_14_state,
         {{ wilder('up_move', 14, state=8) }} as up_14_state,
-        {{ wilder('down_move', 14, state=9) }} as down_14_state
+        {{ wilder('down_move', 14, state=9) }} as down_14_state,
+        smoothed({{ ema('close', 12, state=1) }}, close, 12) as ema_12,
+        smoothed({{ ema('close', 26, state=2) }}, close, 26) as ema_26,
+        smoothed({{ wilder('true_range', 14, state=7) }}, true_range, 14) as atr_14,
+        smoothed({{ wilder('up_move', 14, state=8) }}, up_move, 14) as up_14,
+        smoothed({{ wilder('down_move', 14, state=9) }}, down_move, 14) as down_14
     from inputs
     {{ rolling_windows() }}
 ),
@@ -55,12 +60,9 @@ first_pass as (
 first_values as (
     select
         *,
-        smoothed(ema_12_state, close, 12) as ema_12,
-        smoothed(ema_12_state, close, 12) - smoothed(ema_26_state, close, 26) as macd,
-        smoothed(ema_26_state, close, 26) as ema_26,
-        smoothed(range_14_state, true_range, 14) as atr_14,
-        100 * {{ safe_ratio('smoothed(up_14_state, up_move, 14)', 'smoothed(range_14_state, true_range, 14)') }} as plus_di_14,
-        100 * {{ safe_ratio('smoothed(down_14_state, down_move, 14)', 'smoothed(range_14_state, true_range, 14)') }} as minus_di_14
+        ema_12 - ema_26 as macd,
+        100 * {{ safe_ratio('up_14', 'atr_14') }} as plus_di_14,
+        100 * {{ safe_ratio('down_14', 'atr_14') }} as minus_di_14
     from first_pass
 ),
 
