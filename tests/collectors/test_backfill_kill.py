@@ -31,7 +31,7 @@ def kill_after(
     """Kill a backfill after some requests and a moment more; False when it had ended before."""
     process = start_backfill(database_url, exchange.url, ",".join(SYMBOLS), market.start.isoformat())
     seen = len(exchange.requests)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while process.poll() is None and len(exchange.requests) - seen < requests:
         assert time.monotonic() < deadline
         time.sleep(0.002)
