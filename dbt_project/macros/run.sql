@@ -1,6 +1,11 @@
 {# Before the models of a run: what each incremental model reads (from dbt's graph), and the changes in raw since the last run. #}
 {% macro start_run() %}
     {%- if execute and flags.WHICH in ('build', 'run') -%}
+        {%- if run_query("select to_regclass('models') is null as lacks").rows[0]['lacks'] -%}
+            {{ exceptions.raise_compiler_error(
+                'database ' ~ target.dbname ~ ' has no perpmart schema yet: run `perpmart init` first'
+            ) }}
+        {%- endif -%}
         {%- set described = [] -%}
         {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.config.materialized in ['dirty_range', 'rollup'] -%}
             {%- set reads = incremental_inputs(node) -%}

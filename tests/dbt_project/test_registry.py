@@ -152,3 +152,8 @@ def test_registered_columns_are_those_that_the_compiled_sql_gives(mart: Connecti
     for columns, text in mart.execute("select columns, compiled_sql from models").fetchall():
         given = mart.execute(f"select * from ({text}) as computed limit 0".encode()).description or ()
         assert [column.name for column in given] == columns
+
+
+def test_a_database_without_schemas_stops_dbt_with_what_to_do(database_url: str) -> None:
+    with pytest.raises(BuildError, match="has no perpmart schema yet: run `perpmart init` first"):
+        run_dbt(["run"], database_url)
