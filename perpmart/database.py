@@ -13,6 +13,15 @@ from perpmart.urls import mask_password
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 Tier: TypeAlias = Literal["plain", "timescale-apache", "timescale"]
 
+TIER_MEANS: dict[Tier, str] = {
+    "plain": "roll-ups are tables kept up to date by range, nothing is cut into chunks or compressed",
+    "timescale-apache": "raw, bars and features are cut into chunks; roll-ups are tables kept up to date by"
+    " range and nothing is compressed, which the Community licence would do",
+    "timescale": "raw, bars and features are cut into chunks, old raw rows compressed, roll-ups continuous"
+    " aggregates",
+}
+"""What each tier does otherwise than the others; the numbers are the same on all."""
+
 _CONNECT_TIMEOUT = "10"
 _ENVIRONMENT_NAMES = {
     "host": "PGHOST",

@@ -6,6 +6,7 @@ from psycopg import sql
 
 from perpmart.database import Connection, connect
 from perpmart.errors import DatabaseError
+from perpmart.hypertables import keep_in_chunks
 from perpmart.migrations import LAYERS, migrate
 from perpmart.settings import Settings
 
@@ -34,6 +35,7 @@ def claim_database(settings: Settings, label: str) -> str:
         if found not in (None, mark):
             _drop_schemas(connection, prefix)
         migrate(connection, prefix)
+        keep_in_chunks(connection, prefix)
         if found is None and _has_rows(connection, prefix):
             raise DatabaseError(
                 "this database holds collected data, which the demo must not mix with: "

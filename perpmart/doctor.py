@@ -6,8 +6,9 @@ import shutil
 import sys
 from typing import Literal, NamedTuple, TypeAlias
 
-from perpmart.database import connect
+from perpmart.database import TIER_MEANS, Connection, connect, tier
 from perpmart.errors import PerpmartError
+from perpmart.hypertables import RAW_TABLES
 from perpmart.migrations import LAYERS
 from perpmart.settings import Settings
 from perpmart.status import Status, ask_status
@@ -34,6 +35,7 @@ def examine(settings: Settings) -> list[Check]:
         _python(),
         *_servers(status),
         _schema(settings, status),
+        *_extension(settings, status),
         _disk(settings),
         _exchange(settings),
     ]
@@ -49,7 +51,7 @@ def _servers(status: Status) -> list[Check]:
     found = status.versions["postgresql"]
     if found is not None:
         new_enough = int(found.split(".")[0]) >= _LEAST_POSTGRESQL
-        text = f"{found}, tier {status.tier}"
+        text = f"{found}, tier {status.tier}" + (f": {TIER_MEANS[status.tier]}" if status.tier else "")
         wanted = "" if new_enough else f"; {_LEAST_POSTGRESQL} or newer is needed"
         checks.append(Check("PostgreSQL", "ok" if new_enough else "fails", text + wanted))
     if status.versions["redis"] is not None:
@@ -67,6 +69,36 @@ def _schema(settings: Settings, status: Status) -> Check:
     if missing:
         return Check("schema", "warns", f"no {', '.join(missing)} yet: run `perpmart init`")
     return Check("schema", "ok", ", ".join(wanted))
+
+
+def _extension(settings: Settings, status: Status) -> list[Check]:
+    """Say when the server has TimescaleDB and this database does not use it, or not wholly."""
+    if status.tier is None:
+        return []
+    with connect(settings, autocommit=True) as connection:
+        if tier(connection) == "plain":
+            found = connection.execute(
+                "select default_version from pg_available_extensions where name = 'timescaledb'"
+            ).fetchone()
+            if found is None:
+                return []
+            advice = "`create extension timescaledb`, then `perpmart init`"
+            return [Check("TimescaleDB", "warns", f"{found[0]} is here but not used: {advice}")]
+        return [_chunks(connection, settings.schema_prefix)]
+
+
+def _chunks(connection: Connection, prefix: str) -> Check:
+    row = connection.execute(
+        "select count(*) from timescaledb_information.hypertables where hypertable_schema = %s",
+        [f"{prefix}raw"],
+    ).fetchone()
+    count, wanted = (row[0] if row else 0), len(RAW_TABLES)
+    text = f"{count} of {wanted} raw tables are cut into chunks"
+    return Check(
+        "TimescaleDB",
+        "ok" if count >= wanted else "warns",
+        text if count >= wanted else f"{text}: run `perpmart init`",
+    )
 
 
 def _disk(settings: Settings) -> Check:

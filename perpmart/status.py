@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from perpmart.database import Tier, connect, server_versions, tier
+from perpmart.database import TIER_MEANS, Tier, connect, server_versions, tier
 from perpmart.errors import PerpmartError, RedisError
 from perpmart.servers import addresses, embedded
 from perpmart.settings import Settings
@@ -53,7 +53,7 @@ class Status:
         return [
             ("PostgreSQL", mask_password(self.database_url) if self.database_url else None),
             ("Redis", mask_password(self.redis_url) if self.redis_url else None),
-            ("tier", self.tier),
+            ("tier", f"{self.tier}: {TIER_MEANS[self.tier]}" if self.tier else None),
             *((f"{name} version", text) for name, text in self.versions.items()),
             *((f"{name} process", str(pid)) for name, pid in self.pids.items() if pid is not None),
             ("state folder", str(self.state_dir)),

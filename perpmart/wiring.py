@@ -1,9 +1,9 @@
-"""The steps after collecting, wired to the settings: build, push, export, report."""
+"""The steps around collecting, wired to the settings: init, build, push, export, report."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import cast, get_args
+from typing import NamedTuple, cast, get_args
 
 from psycopg import sql
 
@@ -18,8 +18,55 @@ from perpmart import report as page_report
 from perpmart.collect import DEFAULT_DAYS
 from perpmart.database import connect, require_schema
 from perpmart.errors import PerpmartError
+from perpmart.hypertables import Upkeep, keep_in_chunks
+from perpmart.migrations import migrate
+from perpmart.progress import progress
+from perpmart.roles import Roles, make_roles
 from perpmart.servers import addresses
 from perpmart.settings import Settings
+
+
+class Initialised(NamedTuple):
+    """What `init` did.
+
+    Attributes
+    ----------
+    applied : schema files that ran
+    chunks : what was done to the raw tables on TimescaleDB, one phrase each
+    roles : the roles that were made, or why they could not be
+    """
+
+    applied: list[str]
+    chunks: list[str]
+    roles: Roles
+
+
+def init(settings: Settings, *, compress_after: int | None = None, retain: int | None = None) -> Initialised:
+    """Bring schema and roles up to date, and the raw tables into chunks where the server has TimescaleDB.
+
+    Parameters
+    ----------
+    settings : Settings
+        The database.
+    compress_after, retain : int, optional
+        Days; see `perpmart.hypertables.Upkeep`.
+
+    Raises
+    ------
+    PerpmartError
+        If the database cannot be reached, or refuses a step; the steps before it are done.
+    """
+    with connect(settings) as connection:
+        applied = migrate(connection, settings.schema_prefix)
+        with progress("moving rows into chunks") as show:
+            chunks = keep_in_chunks(
+                connection,
+                settings.schema_prefix,
+                upkeep=Upkeep(compress_after=compress_after, retain=retain),
+                progress=lambda table, done, total: show(done, total, rows=0, what=table),
+            )
+        roles = make_roles(connection, settings.schema_prefix)
+    return Initialised(applied, chunks, roles)
 
 
 def build(

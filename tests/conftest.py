@@ -25,7 +25,10 @@ from perpmart.servers.embedded import down, pids, up
 from perpmart.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-KEPT_VARIABLES = {"PERPMART_TEST_DATABASE_URL", "PERPMART_SHARED_DATA"}
+KEPT_VARIABLES = {
+    *("PERPMART_TEST_DATABASE_URL", "PERPMART_TEST_TIMESCALE_URL", "PERPMART_TEST_TIMESCALE_APACHE_URL"),
+    "PERPMART_SHARED_DATA",
+}
 
 FOLDER = "perpmart-tests-"
 
@@ -81,11 +84,13 @@ def redis_url(servers: Settings) -> str:
 @pytest.fixture(scope="session")
 def _template(server_url: str) -> Iterator[str]:
     """Name of a database with the whole raw schema, migrated once."""
+    from perpmart.hypertables import keep_in_chunks
     from perpmart.migrations import migrate
 
     url = _create(server_url, name := f"test_template_{uuid4().hex[:8]}")
     with connect_to(url) as connection:
         migrate(connection)
+        keep_in_chunks(connection)
     yield name
     if "PERPMART_TEST_DATABASE_URL" in os.environ:
         _drop(server_url, name)

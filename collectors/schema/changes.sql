@@ -93,6 +93,35 @@ return (
 );
 comment on function json_of(text [], text) is 'SQL expression: these columns of the alias as a json object';
 
+create or replace function has_columnstore(of_table regclass) returns boolean
+language plpgsql stable
+as $$
+begin
+    if to_regclass('timescaledb_information.hypertables') is null then
+        return false;
+    end if;
+    return exists (
+        select from timescaledb_information.hypertables as h
+        inner join pg_class as c on c.oid = of_table
+        inner join pg_namespace as n on n.oid = c.relnamespace
+        where h.hypertable_schema = n.nspname and h.hypertable_name = c.relname and h.compression_enabled
+    );
+end
+$$;
+comment on function has_columnstore(regclass) is 'Whether TimescaleDB compresses the older rows of this table';
+
+create or replace function refuse_delete() returns trigger
+language plpgsql set search_path from current
+as $$
+begin
+    if coalesce(current_setting('perpmart.deletes_noted', true), '') <> 'on' then
+        raise exception 'rows of % are compressed, where a plain delete would go unnoticed: use %.delete_rows', tg_table_name, tg_table_schema;
+    end if;
+    return null;
+end
+$$;
+comment on function refuse_delete() is 'In the place of note_delete, which cannot be on a table with a columnstore';
+
 create or replace function watch(
     of_table text, time_column text, changed_from text default null, changed_to text default null
 ) returns void
@@ -114,6 +143,13 @@ begin
         quote_literal(coalesce(changed_to, format('greatest(o.%1$I, n.%1$I)', time_column)))
     ) into arguments;
     foreach event in array array ['insert', 'update', 'delete', 'truncate'] loop
+        if event = 'delete' and has_columnstore(of_table::regclass) then
+            execute format('drop trigger if exists note_delete on %I', of_table);
+            execute format(
+                'create or replace trigger refuse_delete before delete on %I for each statement execute function refuse_delete()',
+                of_table);
+            continue;
+        end if;
         transition := case event
             when 'insert' then 'referencing new table as new_rows'
             when 'update' then 'referencing old table as old_rows new table as new_rows'

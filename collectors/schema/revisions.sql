@@ -36,6 +36,7 @@ begin
         get diagnostics gone = row_count;
         return gone;
     end if;
+    perform set_config('perpmart.deletes_noted', 'on', true);
     execute format(
         'with gone as (delete from %1$I where %2$s returning *),
         kept as (
@@ -51,6 +52,7 @@ begin
         select count(*) from gone',
         name, condition, json_of(key_columns(name::regclass), 'o'), json_of(measure_columns(name::regclass), 'o'),
         time_column) into gone;
+    perform set_config('perpmart.deletes_noted', '', true);
     return gone;
 end
 $$;

@@ -14,6 +14,8 @@ create table if not exists models (
     definition_hash text,
     depth integer not null default 0
 );
+alter table models add column if not exists storage text not null default 'table' check (storage in ('table', 'continuous'));
+comment on column models.storage is 'Where the rows are: table, or continuous (a continuous aggregate of TimescaleDB Community)';
 comment on table models is 'Incremental dbt models: what each reads, and the SQL that dbt compiled for it';
 comment on column models.reach is
 'What one change can touch: symbol (its own rows), grid (also the end of every other symbol), benchmark (every symbol when the benchmark changed), universe (every symbol)';
@@ -30,6 +32,16 @@ create table if not exists pending (
 );
 create index if not exists pending_model_idx on pending (model);
 comment on table pending is 'Ranges still to be computed: model, symbol (* = all), from this bar to the end';
+
+create table if not exists definitions (
+    model text primary key,
+    definition_hash text not null,
+    created_at timestamptz not null default clock_timestamp(),
+    refreshed_at timestamptz
+);
+comment on table definitions is 'From what each continuous aggregate was made. One row per roll-up; none on servers without them';
+comment on column definitions.definition_hash is 'Hash of the model''s SQL and of what it calls, as it was made';
+comment on column definitions.refreshed_at is 'When its first refresh was complete, UTC; null until then, and the hash is not valid';
 
 create table if not exists taken_changes (
     singleton boolean primary key default true check (singleton),

@@ -2,10 +2,14 @@
 do $$
 begin
     if exists (select 1 from pg_extension where extname = 'timescaledb') then
-        drop function if exists time_bucket(interval, timestamptz);
-        drop function if exists time_bucket(interval, timestamptz, interval);
-        drop aggregate if exists first(float8, timestamptz);
-        drop aggregate if exists last(float8, timestamptz);
+        -- With our schema's name: without it the extension's own functions would be meant.
+        execute format(
+            'drop function if exists %1$I.time_bucket(interval, timestamptz), %1$I.time_bucket(interval, timestamptz, interval)',
+            current_schema()
+        );
+        execute format(
+            'drop aggregate if exists %1$I.first(float8, timestamptz), %1$I.last(float8, timestamptz)', current_schema()
+        );
         return;
     end if;
 

@@ -64,7 +64,10 @@ begin
         where
             c.oid in (select to_regclass(stream) from (select distinct unnest(streams) as stream from models) as s)
             and c.relkind = 'r'
-            and pg_relation_size(c.oid) / current_setting('block_size')::bigint > 100 + 2 * c.relpages
+            and (
+                select sum(pg_relation_size(p.oid) / current_setting('block_size')::bigint - 2 * greatest(p.relpages, 0))
+                from pg_class as p where p.oid in (select parts_of(c.oid::regclass::text))
+            ) > 100
     loop
         execute format('analyze %s', name);
     end loop;

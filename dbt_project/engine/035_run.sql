@@ -116,6 +116,18 @@ begin
 end
 $$;
 
+create or replace function hand_to_children(m models, names text [], starts timestamptz []) returns void
+language sql
+set search_path from current
+as $$
+    insert into pending (model, symbol, from_time)
+    select child.model, r.symbol, r.from_time + m.grain - interval '5 minutes'
+    from models as child
+    cross join unnest(names, starts) as r (symbol, from_time)
+    where m.model = any(child.parents)
+$$;
+comment on function hand_to_children is 'Make the ranges that a model has computed pending for the models that read it';
+
 create or replace function run_model(p_model text) returns table (ranges bigint, written bigint)
 language plpgsql
 set search_path from current set enable_nestloop = on set enable_mergejoin = on set jit = off
@@ -132,6 +144,12 @@ begin
     select * into strict m from models where model = p_model;
     if m.compiled_sql is null then
         raise exception 'model % has no compiled SQL yet: run dbt build first', p_model;
+    end if;
+    if m.storage = 'continuous' then
+        ranges := pass_on_unmaterialized(m);
+        written := 0;
+        return next;
+        return;
     end if;
     ranges := 0;
     written := 0;
@@ -162,16 +180,12 @@ begin
     end loop;
 
     -- Children plan by these figures; autovacuum would bring them after the run.
-    if written > 0.2 * (select greatest(reltuples, 0) from pg_class where oid = m.relation::regclass) then
+    if written > 0.2 * (select sum(greatest(c.reltuples, 0)) from pg_class as c where c.oid in (select parts_of(m.relation))) then
         execute format('analyze %s', m.relation);
     end if;
 
     delete from pending where id = any(taken);
-    insert into pending (model, symbol, from_time)
-    select child.model, r.symbol, r.from_time + m.grain - interval '5 minutes'
-    from models as child
-    cross join unnest(names, starts) as r (symbol, from_time)
-    where p_model = any(child.parents);
+    perform hand_to_children(m, names, starts);
     perform set_config('perpmart.symbols', '', true), set_config('perpmart.from_time', '', true);
     return next;
 end
@@ -209,8 +223,9 @@ as $$
     select agree_columns(without_database(p_relation), p_columns, p_types);
     update models
     set relation = without_database(p_relation), compiled_sql = without_database(p_sql), columns = p_columns,
-        definition_hash = model_hash(p_sql, p_columns, p_types)
+        definition_hash = model_hash(p_sql, p_columns, p_types), storage = 'table'
     where model = p_model;
+    delete from definitions where model = p_model;
     insert into pending (model, symbol, from_time) values (p_model, '*', '-infinity');
 $$;
 comment on function define_model is 'Store a new definition of a model and fit its table to it; all of its rows become pending';

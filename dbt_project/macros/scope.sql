@@ -17,3 +17,9 @@
         {%- if before %} - interval '{{ before }}'{% endif -%}
     {%- endif -%}
 {%- endmacro %}
+
+{# The range of a roll-up. The marks tell where it stands: a continuous aggregate has no such condition. `time` is the
+   column by which the raw table is kept in chunks. #}
+{% macro in_rollup_scope(time='time') -%}
+    /* scope */ {{ from_scope_start(time=time) }} /* end of scope */
+{%- endmacro %}

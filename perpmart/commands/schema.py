@@ -1,23 +1,40 @@
 """Commands about the schema: ``init``."""
 
+from typing import Annotated
+
 import typer
 
 from perpmart.commands.output import Json, print_json
 
 
-def init(*, json: Json = False) -> None:
+def init(
+    *,
+    compress_after: Annotated[
+        int | None,
+        typer.Option(help="TimescaleDB: compress older raw rows; 0 ends it.", metavar="DAYS", min=0),
+    ] = None,
+    retain: Annotated[
+        int | None,
+        typer.Option(help="TimescaleDB: drop older raw rows; 0 keeps all.", metavar="DAYS", min=0),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Create the schemas, raw tables and roles, or bring them up to date; may be run again at any time."""
-    from perpmart.database import connect
-    from perpmart.migrations import migrate
-    from perpmart.roles import make_roles
+    from perpmart import wiring
     from perpmart.settings import load_settings
 
-    settings = load_settings()
-    with connect(settings) as connection:
-        applied = migrate(connection, settings.schema_prefix)
-        roles = make_roles(connection, settings.schema_prefix)
+    applied, chunks, roles = wiring.init(load_settings(), compress_after=compress_after, retain=retain)
     if json:
-        print_json({"applied": applied, "roles": roles.names, "missing_roles": roles.missing or None})
+        print_json(
+            {
+                "applied": applied,
+                "chunks": chunks,
+                "roles": roles.names,
+                "missing_roles": roles.missing or None,
+            }
+        )
         return
     typer.echo(f"applied {len(applied)} schema files" if applied else "the schema is up to date")
+    for phrase in chunks:
+        typer.echo(phrase)
     typer.echo(roles.missing or f"roles: {', '.join(roles.names)}")

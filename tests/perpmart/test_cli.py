@@ -147,6 +147,7 @@ def test_init_may_be_repeated(
     code, output, _ = run(capsys, "init", "--json")
     assert code == 0
     assert json.loads(output)["applied"] == []
+    assert json.loads(output)["chunks"] == []
 
 
 def test_up_and_down_say_what_they_did(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

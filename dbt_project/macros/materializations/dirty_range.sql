@@ -2,6 +2,10 @@
    (schema build) knows the ranges and does the work, so that `perpmart live` does the very same; here the table is made
    to agree with its contract, and the definition that dbt compiled is handed over. #}
 {% materialization dirty_range, adapter='postgres' %}
+    {{ return(keep_dirty_range_table()) }}
+{% endmaterialization %}
+
+{% macro keep_dirty_range_table() %}
     {%- set target = this.incorporate(type='table') -%}
     {%- set existing = load_cached_relation(this) -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
@@ -19,6 +23,7 @@
     {%- if existing is none -%}
         {% do run_query('create table ' ~ target ~ ' (' ~ contract_columns() ~ ', primary key (symbol, time))') %}
     {%- endif -%}
+    {% do run_query("select make_hypertable(" ~ literal(target.include(database=false).render()) ~ ", 'time', interval '" ~ var('chunk_width') ~ "')") %}
     {%- set news = '' -%}
     {%- if found['is_changed'] or existing is none or should_full_refresh() -%}
         {%- if found['is_changed'] and not found['is_new'] -%}
@@ -43,7 +48,7 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {% do store_raw_result('main', message=news ~ outcome[1] ~ ' rows in ' ~ outcome[0] ~ ' ranges', code='SELECT', rows_affected=outcome[1]) %}
     {{ return({'relations': [target]}) }}
-{% endmaterialization %}
+{% endmacro %}
 
 {% macro contract_columns() -%}
     {%- for name, column in model.columns.items() -%}

@@ -8,5 +8,5 @@ select
     count(*) as liquidation_count,
     max(price * quantity) as max_liquidation
 from {{ source('raw', 'liquidations') }}
-where {{ from_scope_start() }}
+where {{ in_rollup_scope() }}
 group by 1, 2

@@ -12,6 +12,6 @@ select
     sum(taker_buy_base order by time) as taker_buy_base,
     sum(taker_buy_quote order by time) as taker_buy_quote
 from {{ source('raw', 'ohlcv') }}
-where timeframe = '5m' and {{ from_scope_start() }}
+where timeframe = '5m' and {{ in_rollup_scope() }}
 group by 1, 2
 having count(*) = 12

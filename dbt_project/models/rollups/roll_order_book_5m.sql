@@ -2,7 +2,7 @@
 -- crossed side is left out. Depth counts the best 20 levels.
 select
     symbol,
-    time_bucket(interval '5 minutes', time) as time,
+    time_bucket(interval '5 minutes', slot) as time,
     count(*) as snapshots,
     avg(book_spread_bps(bid_price, ask_price) order by time) as spread_bps,
     avg(book_imbalance(bid_quantity, ask_quantity, 5) order by time) as imbalance_5,
@@ -12,5 +12,5 @@ select
     last(book_notional(bid_price, bid_quantity, 20), time) as depth_bid,
     last(book_notional(ask_price, ask_quantity, 20), time) as depth_ask
 from {{ source('raw', 'order_book') }}
-where bid_price[1] < ask_price[1] and {{ from_scope_start() }} and {{ from_scope_start(before='10 seconds', time='slot') }}
+where bid_price[1] < ask_price[1] and {{ in_rollup_scope(time='slot') }}
 group by 1, 2
