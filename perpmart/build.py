@@ -16,6 +16,8 @@ from perpmart.errors import PerpmartError
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout: dbt_project.yml and profiles.yml lie there."""
 
+_ATTEMPTS = 5
+_CONCURRENT = "due to a concurrent refresh"
 _logger = logging.getLogger(__name__)
 
 
@@ -88,6 +90,14 @@ def build(
     if select:
         arguments += ["--select", select]
     environment = {"PERPMART_BENCHMARK": benchmark, "PERPMART_THREADS": str(threads or "")}
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return run_dbt(arguments, database_url, prefix=prefix, environment=environment)
+        except BuildError as error:
+            # A policy began with the same buckets in the moment between a model's look and its call.
+            if _CONCURRENT not in str(error):
+                raise
+            _logger.warning("%s: once more", error)
     return run_dbt(arguments, database_url, prefix=prefix, environment=environment)
 
 

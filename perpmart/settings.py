@@ -21,7 +21,10 @@ from perpmart.urls import check_scheme, mask_password
 PREFIX = "PERPMART_"
 ENV_FILE = Path(".env")
 # Read by others than this module: the tests and docker-compose.yml.
-_OTHER_NAMES = ("PERPMART_TEST_DATABASE_URL", "PERPMART_POSTGRES_PASSWORD", "PERPMART_REDIS_PASSWORD")
+_OTHER_NAMES = (
+    *("PERPMART_TEST_DATABASE_URL", "PERPMART_TEST_TIMESCALE_URL", "PERPMART_TEST_TIMESCALE_APACHE_URL"),
+    *("PERPMART_POSTGRES_PASSWORD", "PERPMART_REDIS_PASSWORD"),
+)
 
 
 class Settings(BaseSettings):
