@@ -6,6 +6,8 @@ SHELL := bash
 BIN := .venv/bin
 READY := .venv/.ready
 STATE ?= .perpmart
+# Sizes of `make bench`, for example BENCH='--days 180 --only build'
+BENCH ?=
 
 .PHONY: help setup demo test proof lint format types build up down docs bench lock clean
 
@@ -52,9 +54,8 @@ down: ## Stop them; their data stay
 docs: up ## dbt's documentation as one page, target/static_index.html
 	@. $(STATE)/env; $(BIN)/dbt docs generate --static
 
-bench: up ## Builds of short and long history, on the embedded servers
-	@PYTHONPATH=. $(BIN)/python benchmarks/build_history.py \
-	    "$$($(BIN)/perpmart status --json | $(BIN)/python -c 'import json, sys; print(json.load(sys.stdin)["database_url"])')"
+bench: up ## The same work by perpmart and by what you would pick instead; figures go to docs/benchmarks.md
+	@$(BIN)/python -m benchmarks --write docs/benchmarks.md $(BENCH)
 
 lock: setup ## Write requirements.lock anew from pyproject.toml, for every Python and platform
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra ml --extra bench --generate-hashes --no-header \

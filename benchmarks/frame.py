@@ -41,7 +41,8 @@ class Section:
     title : heading
     note : what was done, with which sizes
     header, rows : the table
-    picture : seconds by name, for the picture; empty for none
+    picture : numbers by name, for the picture; empty for none
+    unit : of the picture's numbers
     """
 
     title: str
@@ -49,6 +50,7 @@ class Section:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     picture: Mapping[str, float] = field(default_factory=dict)
+    unit: str = "seconds"
 
     @property
     def markdown(self) -> str:

@@ -24,10 +24,17 @@ def empty_mart(server: str) -> Iterator[str]:
     server : str
         Address of any database on a server that we may make databases on.
     """
+    with raw_tables(server) as url:
+        build(url)
+        yield url
+
+
+@contextmanager
+def raw_tables(server: str) -> Iterator[str]:
+    """Make a database with empty raw tables only; gives its address."""
     with _database(server) as url:
         with connect_to(url) as connection:
             migrate(connection)
-        build(url)
         yield url
 
 

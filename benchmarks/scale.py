@@ -1,0 +1,86 @@
+"""Full builds of longer and longer histories: seconds a million bars, and memory.
+
+Usage: python -m benchmarks.scale [--days 18 90] [--symbols 10] [--server postgresql://...]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks.frame import MemoryWatch, Section, seconds, show
+from benchmarks.generate import KINDS, fill
+from benchmarks.scratch import empty_mart
+from perpmart.build import build
+from perpmart.database import connect_to
+from perpmart.servers.addresses import database_url
+from perpmart.settings import load_settings
+from simulator.market import Kind
+from simulator.presets import wide_market
+
+WITHOUT_BOOKS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "order_book")
+
+
+class Build(NamedTuple):
+    """One full build: bars, seconds, memory in MiB and the database's size in MiB."""
+
+    bars: int
+    seconds: float
+    sessions: float
+    python: float
+    disk: float
+
+
+def measure(url: str, *, days: int, symbols: int, say: Callable[[str], None] = print) -> Build:
+    """Fill an empty mart and build all of it through dbt."""
+    market = wide_market(symbols=symbols, days=days, restless=True)
+    with connect_to(url) as connection:
+        fill(connection, market, market.start, market.end, kinds=WITHOUT_BOOKS)
+    with MemoryWatch(url) as memory:
+        spent = seconds(lambda: build(url, threads=2))
+    with connect_to(url) as connection:
+        row = connection.execute(
+            "select (select count(*) from bars.bars_5m), pg_database_size(current_database()) / 1048576.0"
+        ).fetchone()
+    assert row is not None
+    assert row[0] == symbols * days * 288
+    found = Build(row[0], spent, memory.sessions, memory.python, float(row[1]))
+    say(f"  {found}")
+    return found
+
+
+def run(server: str, *, days: list[int], symbols: int) -> Section:
+    """Measure each length and give the table."""
+    table, picture = [], {}
+    for length in days:
+        with empty_mart(server) as url:
+            found = measure(url, days=length, symbols=symbols)
+        pace = found.seconds / found.bars * 1e6
+        picture[f"{found.bars:,} bars"] = pace
+        sizes = (pace, found.sessions, found.python, found.disk)
+        table.append([f"{found.bars:,}", f"{found.seconds:.1f}", *(f"{size:,.0f}" for size in sizes)])
+    note = (
+        f"{symbols} symbols, one full build each through dbt with 2 threads, no order books. Memory of"
+        " the database: private memory of all sessions together, shared buffers not counted."
+    )
+    header = (
+        *("bars", "seconds", "seconds a million bars"),
+        *("database, MiB at most", "Python, MiB at most", "database on disk, MiB"),
+    )
+    return Section("Scale", note, header, table, picture, "seconds a million bars")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--server")
+    parser.add_argument("--days", type=int, nargs="+", default=[18, 90])
+    parser.add_argument("--symbols", type=int, default=10)
+    options = parser.parse_args()
+    server = options.server or database_url(load_settings())
+    show(run(server, days=options.days, symbols=options.symbols), server)
+
+
+if __name__ == "__main__":
+    main()
