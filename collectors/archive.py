@@ -27,6 +27,7 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 _CHUNK = 50_000
 _PEEK = 2_000
+_HOPELESS = 100_000
 
 
 def import_files(
@@ -105,6 +106,7 @@ def _import_file(
                 refusals=portion.refusals,
             )
             tell(result.received)
+            _stop_if_hopeless(path, result)
         covered = _covered(connection, reading, result, watched)
         writer.write([], source=reading.shape.source, now=now, covered=covered)
     except ArchiveError as error:
@@ -112,6 +114,12 @@ def _import_file(
     if reading.shape.kind == "liquidations" and not watched:
         reading.notes.append("nobody says when they were listened for: no coverage written")
     return reading.report(result, checked)
+
+
+def _stop_if_hopeless(path: Path, result: WriteResult) -> None:
+    """Stop reading a file that is of another kind than it seems: each refused line is kept, and costs."""
+    if result.rejected == result.received >= _HOPELESS:
+        raise ArchiveError(f"{path}: {result.rejected:,} lines refused and none taken")
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ SUFFIXES = (".csv", ".csv.gz", ".zip")
 LONGEST_LINE = 16_384
 LARGEST_FILE = 4 * 2**30
 _RATIO, _RATIO_FROM = 500, 64 * 2**20
+_MOST_BLANK = 100_000
 _BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 
@@ -136,7 +137,7 @@ def _members(path: Path, stack: ExitStack) -> Iterator[tuple[str, IO[bytes] | gz
 
 def _lines(name: str, stream: IO[bytes] | gzip.GzipFile, size: int) -> Iterator[Line]:
     # What the file claims about its size is not believed: bytes are counted as they come.
-    total, number = 0, 0
+    total, number, blank = 0, 0, 0
     readline = io.BufferedReader(stream, 2**20).readline  # type: ignore[type-var]
     while chunk := readline(LONGEST_LINE):
         number += 1
@@ -146,6 +147,10 @@ def _lines(name: str, stream: IO[bytes] | gzip.GzipFile, size: int) -> Iterator[
         while too_long and rest and not rest.endswith(b"\n"):
             rest = readline(LONGEST_LINE)
             total = _counted(total + len(rest), size)
+        # A few bytes unpack to a million empty lines, each of which costs us as much as a full one.
+        blank = 0 if chunk.strip() else blank + 1
+        if blank > _MOST_BLANK:
+            raise _BombError(f"more than {_MOST_BLANK:,} blank lines in a row")
         text = chunk.decode("utf-8-sig" if number == 1 else "utf-8", "backslashreplace")
         yield Line(f"{name}:{number}", text.rstrip("\r\n"), too_long)
         _counted(total, size)

@@ -1,0 +1,1 @@
+"""Generated nonsense for every parser and for the importer: typed errors or rows, never anything else."""
