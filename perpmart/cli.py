@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perpmart.commands import collect, mart, quality, schema, servers, show, simulate
+from perpmart.commands import collect, example, mart, quality, schema, servers, show, simulate
 from perpmart.errors import PerpmartError
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     mart.build,
     mart.push,
     mart.export,
+    example.example,
     show.report,
     show.demo,
 )

@@ -22,8 +22,9 @@ from perpmart.demo_database import claim_database
 from perpmart.demo_recordings import close_recorded_gaps, import_recordings, record_books, record_liquidations
 from perpmart.errors import PerpmartError
 from perpmart.push import push
-from perpmart.report import Table, write_page
+from perpmart.report import write_page
 from perpmart.report_data import Range, ReportData, SymbolReport, read_report
+from perpmart.report_page import Table
 from perpmart.servers.addresses import database_url, redis_url
 from perpmart.servers.embedded import up
 from perpmart.settings import Settings

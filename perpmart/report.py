@@ -6,33 +6,22 @@ Everything is inside the file: pictures as SVG, styles in the head, no script an
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from uuid import uuid4
 
 from perpmart.database import Connection
-from perpmart.errors import PerpmartError
 from perpmart.report_data import Range, RawKind, ReportData, read_report
+from perpmart.report_page import (
+    ReportError,
+    Table,
+    figures,
+    picture,
+    table_html,
+    whole_page,
+    write_text,
+)
 from perpmart.report_pictures import coverage_map, feature_lines, price_with_liquidations
-from perpmart.report_style import STYLE
-
-Cell = str | int | float | None
-
-
-class ReportError(PerpmartError):
-    """The page cannot be written, or there is nothing to show."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the page; numbers stand at the right."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    note: str = ""
 
 
 def write_report(
@@ -102,17 +91,7 @@ def write_page(
 ) -> Path:
     """Write the page of data that were read already; see `write_report`."""
     text = _page(data, title, tables, notes, made_at or datetime.now(UTC))
-    target = Path(path).absolute()
-    part = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(target)
-    except OSError as error:
-        raise ReportError(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+    return write_text(text, path)
 
 
 def _page(
@@ -126,7 +105,7 @@ def _page(
         _figures(data),
         "<h2>Price and liquidations</h2>",
         *(
-            _picture(
+            picture(
                 price_with_liquidations(report), f"Close price and hourly liquidations of {report.symbol}"
             )
             for report in data.symbols
@@ -134,19 +113,14 @@ def _page(
         "<h2>What is known, day by day</h2>",
         "<p>Share of feature values that are not NULL. A feature is NULL until its window is full, and"
         " wherever its source was not known: nothing is guessed.</p>",
-        _picture(coverage_map(data.symbols), "Share of known values by feature group and day"),
+        picture(coverage_map(data.symbols), "Share of known values by feature group and day"),
         "<h2>A few features, last seven days</h2>",
-        _picture(feature_lines(data.symbols, data.registry), "A few features of each symbol over seven days"),
-        *(_table(table) for table in (*tables, _raw_table(data.raw), _group_table(data))),
+        picture(feature_lines(data.symbols, data.registry), "A few features of each symbol over seven days"),
+        *(table_html(table) for table in (*tables, _raw_table(data.raw), _group_table(data))),
         f"<footer>Made {escape(f'{made_at:%Y-%m-%d %H:%M} UTC')} by perpmart. Feature set"
         f" <code>{escape(data.registry.feature_set.hash)}</code>.</footer>",
     ]
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
-        f"<body><main>{''.join(parts)}</main></body></html>"
-    )
+    return whole_page(title, parts)
 
 
 def _figures(data: ReportData) -> str:
@@ -162,12 +136,7 @@ def _figures(data: ReportData) -> str:
         (f"{100 * sum(known) / len(known):.1f} %", "feature values known"),
         (f"{holes:,}", "holes noted"),
     )
-    cards = (f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for value, name in facts)
-    return f"<section class='facts'>{''.join(cards)}</section>"
-
-
-def _picture(svg: str, text: str) -> str:
-    return f"<figure role='img' aria-label='{escape(text)}'>{svg}</figure>"
+    return figures(facts)
 
 
 def _raw_table(raw: Iterable[RawKind]) -> Table:
@@ -195,31 +164,3 @@ def _group_table(data: ReportData) -> Table:
         rows.append((group, count, *(f"{100 * share:.1f} %" for share in shares)))
     symbols = tuple(report.symbol for report in data.symbols)
     return Table("Features by group: values known", ("Group", "Features", *symbols), tuple(rows))
-
-
-def _table(table: Table) -> str:
-    numeric = [_is_number(cell) for cell in table.rows[0]] if table.rows else [False] * len(table.columns)
-    head = "".join(
-        f"<th{' class=number' if right else ''}>{escape(column)}</th>"
-        for column, right in zip(table.columns, numeric, strict=True)
-    )
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
-    note = f"<p>{escape(table.note)}</p>" if table.note else ""
-    return (
-        f"<h2>{escape(table.title)}</h2>{note}<div class='scroll'><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _is_number(value: Cell) -> bool:
-    return not isinstance(value, str) or value.endswith(" %")
-
-
-def _cell(value: Cell) -> str:
-    if value is None:
-        text = "-"
-    elif isinstance(value, str):
-        text = escape(value)
-    else:
-        text = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
-    return f"<td{' class=number' if _is_number(value) else ''}>{text}</td>"

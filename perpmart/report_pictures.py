@@ -21,7 +21,8 @@ INK, MUTED, GRID = "#0f172a", "#64748b", "#e2e8f0"
 PRICE, LONGS, SHORTS = "#2563eb", "#dc2626", "#059669"
 SERIES = ("#2563eb", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f")
 _COVERAGE = LinearSegmentedColormap.from_list("coverage", ["#fee2e2", "#dbeafe", "#93c5fd", "#2563eb"])
-_STYLE: dict[str, Any] = {
+#: How all pictures look.
+PICTURE_STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
@@ -50,7 +51,7 @@ _MOST_POINTS = 1500
 
 def price_with_liquidations(report: SymbolReport) -> str:
     """Close price, and below it what was liquidated in each hour: longs downwards, shorts upwards."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(PICTURE_STYLE):
         figure = Figure(figsize=(11, 4), layout="constrained")
         price, flow = figure.subplots(2, 1, sharex=True, height_ratios=[1.9, 1])
         close = thinned(report.bars["close"])
@@ -60,7 +61,7 @@ def price_with_liquidations(report: SymbolReport) -> str:
         price.set_title(report.symbol)
         price.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
         _draw_flow(flow, report.bars)
-        _date_axis(flow)
+        date_axis(flow)
         return to_svg(figure)
 
 
@@ -89,7 +90,7 @@ def _draw_flow(axes: Any, bars: pd.DataFrame) -> None:
 
 def coverage_map(reports: Sequence[SymbolReport]) -> str:
     """Share of feature values that are not NULL, by group and UTC day; one panel a symbol."""
-    with mpl.rc_context({**_STYLE, "axes.grid": False}):
+    with mpl.rc_context({**PICTURE_STYLE, "axes.grid": False}):
         rows = max(len(report.coverage) for report in reports)
         figure = Figure(figsize=(11, 0.75 + len(reports) * (0.55 + 0.24 * rows)), layout="constrained")
         panels = np.atleast_1d(figure.subplots(len(reports), 1, sharex=True))
@@ -110,7 +111,7 @@ def coverage_map(reports: Sequence[SymbolReport]) -> str:
             axes.invert_yaxis()
             axes.set_title(report.symbol)
             axes.spines["bottom"].set_visible(False)
-        _date_axis(panels[-1])
+        date_axis(panels[-1])
         bar = figure.colorbar(image, ax=list(panels), shrink=0.8, pad=0.01, aspect=30)
         bar.set_label("values known (%)", color=MUTED)
         bar.outline.set_visible(False)
@@ -121,7 +122,7 @@ def feature_lines(reports: Sequence[SymbolReport], registry: Registry, *, days: 
     """A few features over the last days, one panel a feature, one line a symbol, at each full hour."""
     units = {feature.name: feature.unit for feature in registry.features}
     names = list(dict.fromkeys(name for report in reports for name in report.features.columns))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(PICTURE_STYLE):
         figure = Figure(figsize=(11, 0.4 + 1.55 * len(names)), layout="constrained")
         panels = np.atleast_1d(figure.subplots(len(names), 1, sharex=True))
         for axes, name in zip(panels, names, strict=True):
@@ -137,7 +138,7 @@ def feature_lines(reports: Sequence[SymbolReport], registry: Registry, *, days: 
         panels[0].legend(
             loc="lower right", ncols=len(reports), fontsize=8, bbox_to_anchor=(1, 1), borderpad=0
         )
-        _date_axis(panels[-1])
+        date_axis(panels[-1])
         return to_svg(figure)
 
 
@@ -177,7 +178,8 @@ def _runs(flags: pd.Series) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
     return [(run.index[0], run.index[-1]) for _, run in number.groupby(number)]
 
 
-def _date_axis(axes: Any) -> None:
+def date_axis(axes: Any) -> None:
+    """Dates below, as short as they can be."""
     locator = AutoDateLocator(minticks=4, maxticks=9)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))

@@ -25,6 +25,9 @@ th, td { padding: 8px 16px; text-align: left; border-bottom: 1px solid #f1f5f9; 
 th { color: #64748b; font-weight: 600; font-size: 12px; text-transform: uppercase; letter-spacing: 0.04em; }
 tr:last-child td { border-bottom: 0; }
 th.number, td.number { text-align: right; }
+.verdict { font-size: 17px; color: #0f172a; max-width: 90ch; }
+.alarm { background: #fef2f2; border: 1px solid #fca5a5; border-radius: 12px; padding: 12px 18px;
+  color: #991b1b; }
 footer { margin-top: 48px; color: #94a3b8; font-size: 13px; }
 @media print { body { background: #fff; } figure, .scroll, .facts div { break-inside: avoid; } }
 """

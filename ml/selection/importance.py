@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,10 @@ def shap_importance(trees: FittedTrees, frame: pd.DataFrame, *, random_state: in
     rows = trees.known(frame)
     if len(rows) > _SHAP_ROWS:
         rows = rows.sample(_SHAP_ROWS, random_state=random_state)
-    explained = np.abs(np.asarray(shap.TreeExplainer(trees.model).shap_values(rows)))
+    with warnings.catch_warnings():
+        # It tells of a change in the shape of what it gives; the shape is looked at below.
+        warnings.filterwarnings("ignore", message="LightGBM binary classifier", category=UserWarning)
+        explained = np.abs(np.asarray(shap.TreeExplainer(trees.model).shap_values(rows)))
     # Several outputs come as (rows, features, outputs).
     outputs = explained.sum(axis=2) if explained.ndim == 3 else explained
     return np.asarray(outputs.mean(axis=0), dtype=np.float64)

@@ -12,8 +12,9 @@ from perpmart.database import connect
 from perpmart.demo import run_demo
 from perpmart.demo_database import claim_database
 from perpmart.errors import DatabaseError, PerpmartError
-from perpmart.report import Table, write_page, write_report
+from perpmart.report import write_page, write_report
 from perpmart.report_data import Range, ReportData, read_report
+from perpmart.report_page import Table
 from perpmart.report_pictures import price_with_liquidations, thinned
 from perpmart.settings import Settings
 from tests.conftest import NewDatabase

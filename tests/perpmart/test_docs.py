@@ -97,11 +97,13 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 @pytest.mark.timeout(400)
 def test_the_quick_start_works_as_it_stands(environment: dict[str, str], tmp_path: Path) -> None:
     shell, python = ["bash", "-euo", "pipefail", "-c"], [sys.executable, "-c"]
-    for command in ([*shell, blocks("sh")[0]], [*python, blocks("python")[0]]):
+    steps = [*shell, blocks("sh")[0]], *([*python, block] for block in reversed(blocks("python")))
+    for command in steps:
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "features.parquet").stat().st_size > 0
     assert (tmp_path / "report.html").stat().st_size > 0
+    assert "configurations were tried" in (tmp_path / "example.html").read_text()
     assert re.match(r"2026-06-30 23:55:00\+00:00 [\d.]+$", done.stdout.strip())
