@@ -11,6 +11,7 @@ from pathlib import Path
 from simulator.faults import FaultPlan, parse_plan
 from simulator.presets import MARKETS, open_market
 from simulator.server import make_clock, serve
+from simulator.stream_plan import parse_stream_plan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seed=options.seed,
         )
         faults = parse_plan(options.faults, seed=options.seed) if options.faults else FaultPlan()
-        serve(market, port=options.port, clock=make_clock(market, speed=options.speed), faults=faults)
+        streams = parse_stream_plan(options.stream_faults, seed=options.seed)
+        clock = make_clock(market, speed=options.speed)
+        serve(market, port=options.port, clock=clock, faults=faults, streams=streams)
     except (ValueError, OverflowError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -50,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--faults", default="", help="like 429=0.05,418=0.01,5xx=0.05,reset=0.02,slow=0.02,latency_ms=20"
+    )
+    parser.add_argument(
+        "--stream-faults", default="", help="like drops_per_hour=2,silences_per_hour=1,duplicate_share=0.01"
     )
     return parser
 

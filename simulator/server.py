@@ -22,6 +22,8 @@ from simulator.limits import Limiter, RateLimits
 from simulator.market import Market, to_time
 from simulator.replies import Reply, RequestRecord, broken_reply, json_reply, plain_record
 from simulator.routes import ENDPOINTS
+from simulator.stream_plan import StreamPlan
+from simulator.stream_server import StreamServer
 
 HOST = "127.0.0.1"
 LOG_LENGTH = 200_000
@@ -43,6 +45,8 @@ class Simulator:
         Default Binance's.
     faults : FaultPlan, optional
         Default none.
+    streams : StreamPlan, optional
+        Cadence and failures of the streams; default full cadence without failures.
     """
 
     def __init__(
@@ -53,11 +57,13 @@ class Simulator:
         port: int = 0,
         limits: RateLimits | None = None,
         faults: FaultPlan | None = None,
+        streams: StreamPlan | None = None,
     ) -> None:
         self.market = market
         self.clock: Clock = clock or StandingClock(market.end)
         self.limiter = Limiter(limits or RateLimits(), exchange_ms=self.clock.now_ms)
         self.requests: deque[RequestRecord] = deque(maxlen=LOG_LENGTH)
+        self.streams = StreamServer(market, self.clock, streams)
         self._injector = FaultInjector(faults or FaultPlan())
         self._port = port
         self._runner: web.AppRunner | None = None
@@ -66,6 +72,11 @@ class Simulator:
     def url(self) -> str:
         """Root of the REST endpoints, without a slash at its end."""
         return f"http://{HOST}:{self._port}"
+
+    @property
+    def stream_url(self) -> str:
+        """Root of the streams, without a slash at its end."""
+        return f"ws://{HOST}:{self._port}"
 
     @property
     def faults(self) -> FaultPlan:
@@ -89,6 +100,8 @@ class Simulator:
         """Open the port. An OSError says when it is taken."""
         app = web.Application()
         app.router.add_route("*", "/_sim/{what}", self._control)
+        for path in ("/stream", "/ws", "/{root}/stream", "/{root}/ws"):
+            app.router.add_get(path, self.streams.serve)
         app.router.add_route("*", "/{path:.*}", self._exchange)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -99,6 +112,7 @@ class Simulator:
     async def stop(self) -> None:
         """Close the port and all connections."""
         if self._runner is not None:
+            await self.streams.close()
             await self._runner.cleanup()
             self._runner = None
 
@@ -106,6 +120,10 @@ class Simulator:
         """Answer one request of a client and note it."""
         arrived, exchange_time = datetime.now(UTC), to_time(self.clock.now_ms())
         name = request.path_qs
+        if self.streams.plan.is_out(self.clock.now_ms()):
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)
         fault = self._injector.next_fault(name)
         await asyncio.sleep(self._injector.next_latency(name))
         reply = self._reply(request, fault)
@@ -199,9 +217,12 @@ def serve(
     clock: Clock | None = None,
     limits: RateLimits | None = None,
     faults: FaultPlan | None = None,
+    streams: StreamPlan | None = None,
 ) -> None:
-    """Print one line with the URL and serve until the process is told to end (SIGINT, SIGTERM)."""
-    asyncio.run(_serve(Simulator(market, clock=clock, port=port, limits=limits, faults=faults)))
+    """Print the URLs and serve until the process is told to end (SIGINT, SIGTERM)."""
+    asyncio.run(
+        _serve(Simulator(market, clock=clock, port=port, limits=limits, faults=faults, streams=streams))
+    )
 
 
 @contextmanager
@@ -229,6 +250,7 @@ async def _serve(simulator: Simulator) -> None:
         speed = getattr(simulator.clock, "speed", None)
         _log.info("simulator started", extra={"url": simulator.url, "speed": speed})
         print(f"simulator: {simulator.url}", flush=True)
+        print(f"streams: {simulator.stream_url}", flush=True)
         await ended.wait()
 
 

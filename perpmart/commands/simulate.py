@@ -21,13 +21,17 @@ def simulate(
     port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 takes a free one.")] = 0,
     speed: Annotated[float, typer.Option(help="Exchange seconds a second; 0: the clock stands.")] = 0.0,
     faults: Annotated[str, typer.Option(help="Like 429=0.05,5xx=0.05,latency_ms=20.", metavar="PLAN")] = "",
+    stream_faults: Annotated[
+        str, typer.Option(help="Like drops_per_hour=2,duplicate_share=0.01.", metavar="PLAN")
+    ] = "",
 ) -> None:
-    """Serve a local exchange until interrupted; its address, the first line, fits PERPMART_EXCHANGE_URL."""
+    """Serve a local exchange until interrupted; prints its PERPMART_EXCHANGE_URL and PERPMART_STREAM_URL."""
     from simulator.__main__ import main
 
     options = {
         **{"--data": data, "--market": market, "--symbols": symbols, "--days": days, "--end": end},
         **{"--seed": seed, "--port": port, "--speed": speed, "--faults": faults},
+        "--stream-faults": stream_faults,
     }
     # The simulator is a program of its own: it takes words, checks them, and names what is wrong.
     code = main([f"{name}={value}" for name, value in options.items() if value not in (None, "")])
