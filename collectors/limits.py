@@ -172,6 +172,8 @@ class RateLimiter:
         self._sleep = sleep
         self._closed_until = float("-inf")
         self._ban: BanError | None = None
+        self.pauses = 0
+        self.bans = 0
 
     async def acquire(self, pool: Pool, cost: int = 1) -> None:
         """Wait until a request may go out, and count it.
@@ -210,6 +212,10 @@ class RateLimiter:
 
     def pause(self, seconds: float) -> None:
         """Let nothing through for so many seconds (HTTP 429)."""
+        self.pauses += 1
+        self._close(seconds)
+
+    def _close(self, seconds: float) -> None:
         self._closed_until = max(self._closed_until, self._clock() + seconds)
 
     def stop(self, ban: BanError, *, seconds: float) -> None:
@@ -222,7 +228,8 @@ class RateLimiter:
         seconds : float
             From now to the end of the ban.
         """
-        self.pause(seconds)
+        self.bans += 1
+        self._close(seconds)
         self._ban = ban
 
     def used(self, pool: Pool) -> int:

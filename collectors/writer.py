@@ -79,6 +79,7 @@ class Writer:
         origin: str = "",
         origins: Sequence[str] | None = None,
         refusals: Sequence[Refusal] = (),
+        keep_open: bool = False,
     ) -> WriteResult:
         """Write rows, the coverage they prove and what was refused on the way, in one transaction.
 
@@ -105,6 +106,8 @@ class Writer:
             The same, one a row.
         refusals : sequence of Refusal
             What could not be made into rows.
+        keep_open : bool, optional
+            Leave the transaction to the caller, who commits or rolls back.
 
         Returns
         -------
@@ -120,6 +123,8 @@ class Writer:
         if now.tzinfo is None:
             raise ValueError("now must have a time zone")
         batches = by_table(rows, origins, origin)
+        if keep_open:
+            self._connection.execute("select")  # opens the transaction that is the caller's
         with_open_transaction = self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
         try:
             with self._connection.transaction():
@@ -139,7 +144,7 @@ class Writer:
             if with_open_transaction:
                 self._connection.rollback()
             raise
-        if with_open_transaction:
+        if with_open_transaction and not keep_open:
             self._connection.commit()
         return result
 

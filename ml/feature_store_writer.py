@@ -76,36 +76,61 @@ class FeatureStoreWriter:
         RedisError
             Redis cannot be reached.
         """
-        if vector.values.shape != (len(feature_set.names),):
-            raise CorruptVectorError(
-                f"{vector.symbol}: {vector.values.shape} values for {len(feature_set.names)} names"
-            )
-        symbol, moment = canonical_symbol(vector.symbol), pushed_at or self._clock()
-        stamp = to_microseconds(vector.time)
-        event = [symbol, timeframe, stamp, vector.revision]
+        return self.push_many([vector], feature_set, timeframe, pushed_at=pushed_at)[0]
+
+    def push_many(
+        self,
+        vectors: Sequence[VectorToPush],
+        feature_set: FeatureSet,
+        timeframe: str,
+        *,
+        pushed_at: datetime | None = None,
+    ) -> list[PushOutcome]:
+        """Write several vectors in one round trip, each in one atomic step of its own; see `push`."""
+        moment = pushed_at or self._clock()
+        names = feature_set.to_json()
+        for vector in vectors:
+            if vector.values.shape != (len(feature_set.names),):
+                raise CorruptVectorError(
+                    f"{vector.symbol}: {vector.values.shape} values for {len(feature_set.names)} names"
+                )
         with named_redis_errors():
-            outcome, revision = self._push(
-                keys=[
-                    self._keys.vector(symbol, timeframe),
-                    self._keys.history(symbol, timeframe),
-                    self._keys.feature_set(feature_set.hash),
-                ],
-                args=[
-                    stamp,
-                    to_microseconds(vector.available_at),
-                    to_microseconds(moment),
-                    vector.revision,
-                    feature_set.hash,
-                    pack_values(vector.values),
-                    ",".join(sorted(vector.unknown_sources)),
-                    feature_set.to_json(),
-                    pack_record(vector, moment, feature_set.hash),
-                    self._history,
-                    self._keys.channel,
-                    json.dumps(event),
-                ],
-            )
-        return PushOutcome(outcome.decode(), int(revision))
+            pipe = self._redis.pipeline(transaction=False)
+            for vector in vectors:
+                self._push(
+                    keys=self._keys_of(vector, feature_set, timeframe),
+                    args=self._arguments(vector, feature_set, timeframe, moment, names),
+                    client=pipe,
+                )
+            answers = pipe.execute()
+        return [PushOutcome(outcome.decode(), int(revision)) for outcome, revision in answers]
+
+    def _keys_of(self, vector: VectorToPush, feature_set: FeatureSet, timeframe: str) -> list[str]:
+        symbol = canonical_symbol(vector.symbol)
+        return [
+            self._keys.vector(symbol, timeframe),
+            self._keys.history(symbol, timeframe),
+            self._keys.feature_set(feature_set.hash),
+        ]
+
+    def _arguments(
+        self, vector: VectorToPush, feature_set: FeatureSet, timeframe: str, moment: datetime, names: str
+    ) -> list[Any]:
+        stamp = to_microseconds(vector.time)
+        return [
+            stamp,
+            to_microseconds(vector.available_at),
+            to_microseconds(moment),
+            vector.revision,
+            feature_set.hash,
+            pack_values(vector.values),
+            ",".join(sorted(vector.unknown_sources)),
+            names,
+            pack_record(vector, moment, feature_set.hash),
+            self._history,
+            self._keys.channel,
+            json.dumps([canonical_symbol(vector.symbol), timeframe, stamp, vector.revision]),
+        ]
 
     def fill_history(
         self, symbol: str, timeframe: str, vectors: Sequence[VectorToPush], feature_set: FeatureSet

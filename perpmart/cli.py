@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perpmart.commands import collect, example, mart, quality, schema, servers, show, simulate
+from perpmart.commands import collect, example, live, mart, quality, schema, servers, show, simulate
 from perpmart.errors import PerpmartError
 
 app = typer.Typer(
@@ -31,6 +31,8 @@ COMMANDS: tuple[Callable[..., Any], ...] = (
     collect.backfill,
     collect.import_,
     quality.validate,
+    live.stream,
+    live.live,
     simulate.simulate,
     mart.build,
     mart.push,

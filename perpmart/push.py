@@ -1,37 +1,30 @@
-"""From the mart's newest rows to the online store, each vector logged as it was sent."""
+"""From the mart's newest rows to the online store: logged first, sent then, acknowledged last.
+
+A reader can only have seen what stands in ``build.served``: a vector is written there and committed before it
+is sent. A row without ``acknowledged_at`` may or may not have reached the store, as the sender died between.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import psycopg
 from psycopg import sql
 
 from ml.errors import MartMissingError
-from ml.feature_store_writer import FeatureStoreWriter, PushOutcome
+from ml.feature_store_writer import FeatureStoreWriter
 from ml.feature_vector import VectorToPush
 from ml.registry import FeatureSet, read_registry
 from ml.timerange import BASE_TIMEFRAME
 from perpmart.database import Connection
+from perpmart.push_queries import newest_query, revised_query, vector_of
+from perpmart.served_log import acknowledge, lock_served, log_vectors
 
-# Source -> the column of a bar that is NULL while it is unknown, and the stream whose coverage says that it
-# is collected at all ('' = every symbol has it).
-_SOURCES: dict[str, tuple[str, str]] = {
-    "klines": ("is_filled", ""),
-    "open_interest": ("open_interest", "open_interest:"),
-    "funding_rate": ("funding_rate", "funding_rate"),
-    "global_account_ratio": ("long_short_ratio", "long_short_ratio:global_account:"),
-    "top_position_ratio": ("top_position_ratio", "long_short_ratio:top_position:"),
-    "top_account_ratio": ("top_account_ratio", "long_short_ratio:top_account:"),
-    "taker_volume_ratio": ("taker_volume_ratio", "long_short_ratio:taker_volume:"),
-    "liquidations": ("long_liquidations", "liquidations"),
-    "mark_price": ("mark_price", "mark_price"),
-    "order_book": ("book_imbalance_20", "order_book"),
-}
-_LOCK = "perpmart push"
+_TAKEN = ("written", "unchanged")
+_ATTEMPTS = 3
 
 
 class Pushed(NamedTuple):
@@ -57,7 +50,7 @@ class Drift(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A newest row of the mart, with the last version of this bar that was sent."""
+    """A row of the mart, with the last version of this bar that was logged."""
 
     symbol: str
     time: datetime
@@ -65,8 +58,11 @@ class _Row(NamedTuple):
     values: list[float]
     unknown: list[str]
     sent_revision: int | None
-    sent_values: list[float] | None
-    sent_set: str | None
+    is_same: bool
+
+    def to_push(self, revision: int) -> VectorToPush:
+        values = np.array(self.values, dtype=np.float64)
+        return VectorToPush(self.symbol, self.time, self.available_at, revision, values, tuple(self.unknown))
 
 
 def push(
@@ -77,11 +73,13 @@ def push(
     symbols: Collection[str] | None = None,
     history: int = 0,
     now: datetime | None = None,
+    cause: str = "",
 ) -> list[Pushed]:
     """Send the newest published vector of every symbol to the online store, and log it.
 
     A vector that was sent before is sent again only where the store lost it. A bar whose features changed
-    since gets the next revision. Runs at the same time wait for each other; each commits its transaction.
+    since gets the next revision. What is sent is committed to the log before; the store itself refuses an
+    older bar or revision, so runs at the same time do no harm.
 
     Parameters
     ----------
@@ -97,30 +95,92 @@ def push(
         Also put this many earlier bars into the store, for readers of sequences.
     now : datetime, optional
         Time of sending to log; the present by default.
+    cause : str, optional
+        Why a bar has another revision, in words.
 
     Raises
     ------
     MartMissingError
         The mart was never built in this database.
     RedisError
-        Redis cannot be reached; what was sent before stays sent, and is logged on the next run.
+        Redis cannot be reached; what is logged and not acknowledged is sent on the next run.
     """
     feature_set = read_registry(connection, schema_prefix=schema_prefix).feature_set
     moment = now or datetime.now(UTC)
-    done = []
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [_LOCK + schema_prefix])
-        for row in _newest_rows(connection, feature_set, schema_prefix, symbols):
-            vector, outcome = _send(writer, row, feature_set, moment)
-            if outcome.outcome in ("written", "unchanged"):
-                _log(connection, schema_prefix, vector, outcome.revision, feature_set, moment)
-            if history and outcome.outcome in ("written", "unchanged"):
+    least: dict[str, int] = {}
+    for _ in range(_ATTEMPTS):
+        with connection.transaction():
+            lock_served(connection, schema_prefix)
+            rows = _newest_rows(connection, feature_set, schema_prefix, symbols)
+            vectors = [row.to_push(_revision(row, least)) for row in rows]
+            log_vectors(connection, schema_prefix, vectors, feature_set, moment, cause)
+        connection.commit()
+        outcomes = writer.push_many(vectors, feature_set, BASE_TIMEFRAME, pushed_at=moment)
+        done = [
+            Pushed(
+                vector.symbol,
+                vector.time,
+                *outcome,
+                int(np.isnan(vector.values).sum()),
+                vector.unknown_sources,
+            )
+            for vector, outcome in zip(vectors, outcomes, strict=True)
+        ]
+        acknowledge(connection, schema_prefix, vectors, [one.outcome in _TAKEN for one in done])
+        # The store holds another content of this bar that is not in the log: it was restored, or emptied.
+        least = {one.symbol: one.revision + 1 for one in done if one.outcome == "superseded"}
+        if not least:
+            break
+    if history:
+        for vector, one in zip(vectors, done, strict=True):
+            if one.outcome in _TAKEN:
                 past = _past_rows(connection, feature_set, schema_prefix, vector, history)
                 writer.fill_history(vector.symbol, BASE_TIMEFRAME, past, feature_set)
-            nulls = int(np.isnan(vector.values).sum())
-            done.append(Pushed(row.symbol, row.time, *outcome, nulls, vector.unknown_sources))
-    connection.commit()
+        connection.commit()
     return done
+
+
+def push_revised(
+    connection: Connection,
+    writer: FeatureStoreWriter,
+    *,
+    schema_prefix: str = "",
+    since: datetime,
+    now: datetime | None = None,
+    cause: str = "",
+) -> list[Drift]:
+    """Give earlier bars whose features changed after they were served their next revision, in log and store.
+
+    Parameters
+    ----------
+    since : datetime
+        First bar to look at (its open, UTC). The newest bar of each symbol is left to `push`.
+    cause : str, optional
+        Why they changed, in words; it goes to the log.
+
+    Returns
+    -------
+    list of Drift
+        The bars, with their new revisions.
+    """
+    feature_set = read_registry(connection, schema_prefix=schema_prefix).feature_set
+    moment = now or datetime.now(UTC)
+    with connection.transaction():
+        lock_served(connection, schema_prefix)
+        query = revised_query(connection, feature_set, schema_prefix)
+        found = connection.cursor(binary=True).execute(
+            query, {"timeframe": BASE_TIMEFRAME, "since": since, "feature_set": feature_set.hash}
+        )
+        rows = [_Row(*row) for row in found]
+        vectors = [row.to_push((row.sent_revision or 0) + 1) for row in rows]
+        log_vectors(connection, schema_prefix, vectors, feature_set, moment, cause)
+    connection.commit()
+    for symbol in sorted({vector.symbol for vector in vectors}):
+        mine = [vector for vector in vectors if vector.symbol == symbol]
+        writer.fill_history(symbol, BASE_TIMEFRAME, mine, feature_set)
+    done = [Pushed(v.symbol, v.time, "written", v.revision, 0, v.unknown_sources) for v in vectors]
+    acknowledge(connection, schema_prefix, vectors, [one.outcome in _TAKEN for one in done])
+    return [Drift(vector.symbol, vector.time, vector.revision) for vector in vectors]
 
 
 def find_drift(
@@ -133,7 +193,7 @@ def find_drift(
 
     Parameters
     ----------
-    since : datetime, optional
+    since : datetime
         First bar to compare; all by default.
     """
     feature_set = read_registry(connection, schema_prefix=schema_prefix).feature_set
@@ -145,104 +205,31 @@ def find_drift(
     ).format(
         served=sql.Identifier(f"{schema_prefix}build", "served"),
         mart=sql.Identifier(f"{schema_prefix}mart", "feature_mart"),
-        vector=_vector("m", feature_set),
+        vector=vector_of("m", feature_set),
     )
     first = since or datetime(1970, 1, 1, tzinfo=UTC)
     rows = connection.execute(query, (BASE_TIMEFRAME, first, first, feature_set.hash)).fetchall()
     return [Drift(*row) for row in rows]
 
 
-def _vector(alias: str, feature_set: FeatureSet) -> sql.Composable:
-    """The features of a mart row as one array, NaN for NULL."""
-    items = (sql.SQL("coalesce({}, 'NaN')").format(sql.Identifier(alias, name)) for name in feature_set.names)
-    return sql.SQL("array[{}]::float8[]").format(sql.SQL(", ").join(items))
-
-
-def _unknown_sources(connection: Connection, schema_prefix: str) -> sql.Composable:
-    """The names of the sources collected for a symbol that are NULL in its bar ``b``."""
-    query = sql.SQL("select * from {} where false").format(sql.Identifier(f"{schema_prefix}bars", "bars_5m"))
-    have = {column.name for column in connection.execute(query).description or []}
-    items = []
-    for source, (column, stream) in _SOURCES.items():
-        if column not in have:
-            continue
-        collected = sql.SQL(
-            "exists (select from {} as c where starts_with(c.stream, {}) and c.symbol in (b.symbol, '*'))"
-        )
-        items.append(
-            sql.SQL("case when b.{} is null and {} then {} end").format(
-                sql.Identifier(column),
-                collected.format(sql.Identifier(f"{schema_prefix}raw", "coverage"), sql.Literal(stream))
-                if stream
-                else sql.SQL("true"),
-                sql.Literal(source),
-            )
-        )
-    return sql.SQL("array_remove(array[{}]::text[], null)").format(sql.SQL(", ").join(items))
+def _revision(row: _Row, least: dict[str, int]) -> int:
+    if row.symbol in least:
+        return max(least[row.symbol], (row.sent_revision or 0) + 1)
+    return (row.sent_revision or 0) + (0 if row.is_same else 1)
 
 
 def _newest_rows(
     connection: Connection, feature_set: FeatureSet, schema_prefix: str, symbols: Collection[str] | None
 ) -> list[_Row]:
-    query = sql.SQL(
-        "select b.symbol, b.time, b.available_at, {vector}, {unknown}, s.revision, s.v, s.feature_set"
-        " from {latest} as m join {bars} as b on b.symbol = m.symbol and b.time = m.time"
-        " left join lateral (select revision, v, feature_set from {served} where symbol = b.symbol"
-        " and timeframe = %s and time = b.time order by revision desc limit 1) as s on true"
-        " where %s::text[] is null or b.symbol = any(%s) order by 1"
-    ).format(
-        vector=_vector("m", feature_set),
-        unknown=_unknown_sources(connection, schema_prefix),
-        latest=sql.Identifier(f"{schema_prefix}mart", "latest_features"),
-        bars=sql.Identifier(f"{schema_prefix}bars", "bars_5m"),
-        served=sql.Identifier(f"{schema_prefix}build", "served"),
-    )
     chosen = None if symbols is None else sorted(symbols)
     try:
-        rows = connection.cursor(binary=True).execute(query, (BASE_TIMEFRAME, chosen, chosen)).fetchall()
+        query = newest_query(connection, feature_set, schema_prefix)
+        rows = connection.cursor(binary=True).execute(
+            query, {"timeframe": BASE_TIMEFRAME, "feature_set": feature_set.hash, "symbols": chosen}
+        )
     except psycopg.errors.UndefinedTable as error:
         raise MartMissingError(f"{error.diag.message_primary}: run `perpmart init` and build first") from None
     return [_Row(*row) for row in rows]
-
-
-def _send(
-    writer: FeatureStoreWriter, row: _Row, feature_set: FeatureSet, moment: datetime
-) -> tuple[VectorToPush, PushOutcome]:
-    """Send one vector under the revision that its history asks for."""
-    values = np.array(row.values, dtype=np.float64)
-    same = (
-        row.sent_values is not None
-        and row.sent_set == feature_set.hash
-        and np.array_equal(values, np.array(row.sent_values), equal_nan=True)
-    )
-    revision = (row.sent_revision or 0) + (0 if same else 1)
-    vector = VectorToPush(row.symbol, row.time, row.available_at, revision, values, tuple(row.unknown))
-    outcome = writer.push(vector, feature_set, BASE_TIMEFRAME, pushed_at=moment)
-    if outcome.outcome == "superseded":
-        # The store holds another content of this bar that was never logged: a run died between the two.
-        vector = VectorToPush(
-            row.symbol, row.time, row.available_at, outcome.revision + 1, values, tuple(row.unknown)
-        )
-        outcome = writer.push(vector, feature_set, BASE_TIMEFRAME, pushed_at=moment)
-    return vector, outcome
-
-
-def _log(
-    connection: Connection,
-    schema_prefix: str,
-    vector: VectorToPush,
-    revision: int,
-    feature_set: FeatureSet,
-    moment: datetime,
-) -> None:
-    """Note what was sent; what is noted already stays as it is."""
-    query = sql.SQL(
-        "insert into {} (symbol, timeframe, time, available_at, pushed_at, revision, feature_set,"
-        " unknown_sources, v) values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing"
-    ).format(sql.Identifier(f"{schema_prefix}build", "served"))
-    values: list[Any] = [vector.symbol, BASE_TIMEFRAME, vector.time, vector.available_at, moment, revision]
-    values += [feature_set.hash, list(vector.unknown_sources), vector.values.tolist()]
-    connection.execute(query, values, binary=True)
 
 
 def _past_rows(
@@ -252,7 +239,7 @@ def _past_rows(
     query = sql.SQL(
         "select time, available_at, {} from {} as m"
         " where symbol = %s and time >= %s and time < %s order by time"
-    ).format(_vector("m", feature_set), sql.Identifier(f"{schema_prefix}mart", "feature_mart"))
+    ).format(vector_of("m", feature_set), sql.Identifier(f"{schema_prefix}mart", "feature_mart"))
     first = newest.time - bars * timedelta(minutes=5)
     rows = connection.cursor(binary=True).execute(query, (newest.symbol, first, newest.time)).fetchall()
     return [VectorToPush(newest.symbol, time, known, 0, np.array(values)) for time, known, values in rows]

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
         {}, description="severity of checks of the raw tables: name=fail|warn|off, * for all"
     )
     threads: int = Field(2, ge=1, le=64, description="models that dbt builds at once")
+    metrics_port: int = Field(
+        9108, ge=0, le=65535, description="loopback port of a live process's metrics; 0 takes a free one"
+    )
     state_dir: Path = Field(Path(".perpmart"), description="folder of the embedded servers")
     shared_data: Path | None = Field(None, description="folder of recorded market data that tests may use")
 

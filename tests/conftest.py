@@ -11,6 +11,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -23,6 +24,9 @@ from perpmart.servers.addresses import database_url as address_of_database
 from perpmart.servers.addresses import redis_url as address_of_redis
 from perpmart.servers.embedded import down, pids, up
 from perpmart.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.dbt_project.mart import Databases
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 KEPT_VARIABLES = {
@@ -137,6 +141,26 @@ def connection(migrated_url: str) -> Iterator[Connection]:
     with connect_to(migrated_url) as opened:
         yield opened
         opened.rollback()
+
+
+@pytest.fixture(scope="session")
+def databases(server_url: str, new_database: NewDatabase) -> "Iterator[Databases]":
+    """Makes databases with all models built, empty; all of them are dropped at the session's end.
+
+    Ranks there count the symbols of `tests.dbt_project.mart.UNIVERSE`: the seed's file holds other ones.
+    """
+    from perpmart.build import run_dbt
+    from tests.dbt_project.mart import UNIVERSE, Databases, name_of
+
+    url = new_database(migrated=True, label="mart_template")
+    run_dbt(["build", "--resource-type", "seed", "--resource-type", "model"], url)
+    with connect_to(url) as connection:
+        connection.execute(UNIVERSE.encode())
+        connection.commit()
+        connection.execute("analyze")
+    made = Databases(server_url, name_of(url))
+    yield made
+    made.drop()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ create table if not exists served (
     v double precision [] not null,
     primary key (symbol, timeframe, time, revision)
 );
+alter table served add column if not exists cause text not null default '';
+alter table served add column if not exists acknowledged_at timestamptz;
 comment on table served is
 'Vectors pushed to the online store, to be compared with the mart later. One row per symbol, timeframe, bar and revision';
 comment on column served.time is 'Open of the bar, UTC';
@@ -21,3 +23,6 @@ comment on column served.revision is '1 for the first version of the bar that wa
 comment on column served.feature_set is 'Hash of names, order and formulas of the features';
 comment on column served.unknown_sources is 'Sources collected for the symbol that were not known at this bar';
 comment on column served.v is 'The features in registry order as sent: NaN stands for NULL';
+comment on column served.cause is 'Why the bar has this revision, in words; empty for a first version';
+comment on column served.acknowledged_at is
+'When the online store had taken the vector, UTC; null when the sender died before it knew: it may have been read';

@@ -1,8 +1,13 @@
 """Commands about servers: ``up``, ``down``, ``status``, ``env``, ``doctor``."""
 
+import time
+from typing import Annotated
+
 import typer
 
 from perpmart.commands.output import Json, print_json, print_table
+
+_WATCH_SECONDS = 2.0
 
 
 def up() -> None:
@@ -27,16 +32,30 @@ def down() -> None:
     typer.echo(f"stopped: {', '.join(stopped)}" if stopped else "no embedded server was running")
 
 
-def status(*, json: Json = False) -> None:
-    """Show addresses, versions and tier; exit code 1 unless PostgreSQL and Redis both answer."""
+def status(
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again and again, until interrupted.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show addresses, versions, tier and what a live process says; code 1 unless both servers answer."""
+    from perpmart.live_status import read_live
     from perpmart.settings import load_settings
     from perpmart.status import ask_status
 
-    found = ask_status(load_settings())
-    if json:
-        print_json(found.as_dict())
-    else:
-        print_table(found.rows())
+    settings = load_settings()
+    while True:
+        found, live = ask_status(settings), read_live(settings.metrics_port)
+        if watch:
+            typer.echo("\x1b[2J\x1b[H", nl=False)
+        if json:
+            print_json(found.as_dict() | {"live": dict(live) or None})
+        else:
+            print_table([*found.rows(), *(live or [("live process", None)])])
+        if not watch:
+            break
+        time.sleep(_WATCH_SECONDS)
     if found.problems:
         raise typer.Exit(1)
 

@@ -5,29 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from perpmart.build import run_dbt
 from perpmart.database import Connection, connect_to
 from perpmart.engine import run_pending
 
 from .cuts import MARKET, keep_reference, keep_world, show
-from .mart import UNIVERSE, Databases, name_of
-
-
-@pytest.fixture(scope="session")
-def databases(server_url: str, new_database) -> Iterator[Databases]:
-    """Makes databases with all models built, empty; all of them are dropped at the session's end.
-
-    Ranks there count the symbols of `mart.UNIVERSE`: the seed's file holds other ones.
-    """
-    url = new_database(migrated=True, label="mart_template")
-    run_dbt(["build", "--resource-type", "seed", "--resource-type", "model"], url)
-    with connect_to(url) as connection:
-        connection.execute(UNIVERSE.encode())
-        connection.commit()
-        connection.execute("analyze")
-    made = Databases(server_url, name_of(url))
-    yield made
-    made.drop()
+from .mart import Databases
 
 
 @pytest.fixture

@@ -161,12 +161,14 @@ def test_a_collected_source_that_is_unknown_at_the_bar_is_named(online: Online) 
         online.connection.commit()
 
 
-def test_nothing_is_logged_that_redis_did_not_take(online: Online) -> None:
+def test_nothing_counts_as_served_that_redis_did_not_take(online: Online) -> None:
     dead = FeatureStoreWriter("redis://127.0.0.1:1", namespace="x")
     with pytest.raises(RedisError):
         push(online.connection, dead, schema_prefix=online.prefix)
     online.connection.rollback()
-    assert online.execute("select count(*) from {served}") == [(0,)]
+    assert online.execute("select count(*), count(acknowledged_at) from {served}") == [(3, 0)]
+    online.push()
+    assert online.execute("select count(*) from {served} where acknowledged_at is not null") == [(1,)]
 
 
 def test_without_a_mart_the_push_says_what_to_do(connection: Connection, redis_url: str) -> None:

@@ -45,11 +45,13 @@ def listen(path: str, *, minutes: int, plan: StreamPlan | None = None) -> list[d
 
     async def run() -> list[dict[str, Any]]:
         clock = StandingClock(NOON)
-        async with Simulator(MARKET, clock=clock, streams=plan) as exchange:
-            async with connect(exchange.stream_url + path) as socket:
-                await asyncio.sleep(0.05)
-                clock.advance(timedelta(minutes=minutes))
-                return await collect(socket)
+        async with (
+            Simulator(MARKET, clock=clock, streams=plan) as exchange,
+            connect(exchange.stream_url + path) as socket,
+        ):
+            await asyncio.sleep(0.05)
+            clock.advance(timedelta(minutes=minutes))
+            return await collect(socket)
 
     return asyncio.run(run())
 
@@ -163,16 +165,18 @@ def test_connections_end(plan: StreamPlan, request: pytest.FixtureRequest) -> No
 def test_streams_are_subscribed_to_and_left_on_an_open_connection() -> None:
     async def run() -> None:
         clock = StandingClock(NOON)
-        async with Simulator(MARKET, clock=clock) as exchange:
-            async with connect(f"{exchange.stream_url}/market/ws") as socket:
-                await socket.send('{"method": "SUBSCRIBE", "params": ["btcusdt@markPrice"], "id": 7}')
-                assert json.loads(await socket.recv()) == {"result": None, "id": 7}
-                clock.advance(timedelta(seconds=30))
-                assert len(await collect(socket)) == 10
-                await socket.send('{"method": "UNSUBSCRIBE", "params": ["btcusdt@markPrice"], "id": 8}')
-                await socket.recv()
-                clock.advance(timedelta(seconds=30))
-                assert await collect(socket) == []
+        async with (
+            Simulator(MARKET, clock=clock) as exchange,
+            connect(f"{exchange.stream_url}/market/ws") as socket,
+        ):
+            await socket.send('{"method": "SUBSCRIBE", "params": ["btcusdt@markPrice"], "id": 7}')
+            assert json.loads(await socket.recv()) == {"result": None, "id": 7}
+            clock.advance(timedelta(seconds=30))
+            assert len(await collect(socket)) == 10
+            await socket.send('{"method": "UNSUBSCRIBE", "params": ["btcusdt@markPrice"], "id": 8}')
+            await socket.recv()
+            clock.advance(timedelta(seconds=30))
+            assert await collect(socket) == []
 
     asyncio.run(run())
 

@@ -1,0 +1,1 @@
+"""Live runs against the simulated exchange, and what they must leave behind."""
