@@ -61,10 +61,12 @@ class Upkeep:
     ----------
     compress_after : days after which a chunk is compressed; a new table gets `COMPRESS_AFTER_DAYS`
     retain : days after which a chunk is dropped; a new table keeps everything
+    compress_features : days after which bars and features are compressed, of the tables that are built by now
     """
 
     compress_after: int | None = None
     retain: int | None = None
+    compress_features: int | None = None
 
 
 def keep_in_chunks(
@@ -104,7 +106,7 @@ def keep_in_chunks(
     connection.commit()
     kind = tier(connection)
     connection.commit()
-    if kind != "timescale" and (wanted.compress_after or wanted.retain):
+    if kind != "timescale" and any((wanted.compress_after, wanted.retain, wanted.compress_features)):
         raise DatabaseError(f"compression and retention need TimescaleDB Community; this server is {kind}")
     if kind == "plain":
         return []
@@ -121,7 +123,45 @@ def keep_in_chunks(
                 done += _keep(connection, prefix, table, wanted, is_community=kind == "timescale")
         except psycopg.Error as error:
             raise DatabaseError(f"{prefix}raw.{table.name}: {str(error).splitlines()[0]}") from error
+    if wanted.compress_features is not None and kind == "timescale":
+        with connection.transaction():
+            done += _keep_built(connection, prefix, wanted.compress_features)
     _logger.info("raw tables in chunks", extra={"schema_prefix": prefix, "done": done})
+    return done
+
+
+def _compress_after(connection: Connection, name: str, days: int) -> list[str]:
+    if days == _policy_days(connection, name, "policy_compression"):
+        return []
+    connection.execute("call remove_columnstore_policy(%s::regclass, if_exists => true)", [name])
+    if not days:
+        return [f"{name} is compressed no further"]
+    connection.execute(
+        "call add_columnstore_policy(%s::regclass, after => make_interval(days => %s))", [name, days]
+    )
+    return [f"{name} is compressed after {days} days"]
+
+
+def _keep_built(connection: Connection, prefix: str, days: int) -> list[str]:
+    """Compress bars and features: a run deletes whole batches of a symbol, which stays cheap."""
+    rows = connection.execute(
+        "select c.relname, n.nspname from models as m"
+        " join pg_class as c on c.oid = to_regclass(m.relation)"
+        " join pg_namespace as n on n.oid = c.relnamespace"
+        " where n.nspname in (%s, %s) order by m.depth, m.model",
+        [f"{prefix}bars", f"{prefix}features"],
+    )
+    done: list[str] = []
+    for table, schema in rows.fetchall():
+        name = f"{schema}.{table}"
+        if days and not _has_columnstore(connection, name):
+            connection.execute(
+                sql.SQL(
+                    "alter table {} set (timescaledb.enable_columnstore,"
+                    " timescaledb.segmentby = 'symbol', timescaledb.orderby = 'time')"
+                ).format(sql.Identifier(schema, table))
+            )
+        done += _compress_after(connection, name, days)
     return done
 
 
@@ -157,18 +197,9 @@ def _keep(
     if not _has_columnstore(connection, name):
         _enable_columnstore(connection, prefix, table)
         days = COMPRESS_AFTER_DAYS if days is None else days
-    if days is not None and days != _policy_days(connection, prefix, table, "policy_compression"):
-        connection.execute("call remove_columnstore_policy(%s::regclass, if_exists => true)", [name])
-        if days:
-            connection.execute(
-                "call add_columnstore_policy(%s::regclass, after => make_interval(days => %s))", [name, days]
-            )
-        done.append(
-            f"{name} is compressed after {days} days" if days else f"{name} is not compressed further"
-        )
-    if wanted.retain is not None and wanted.retain != _policy_days(
-        connection, prefix, table, "policy_retention"
-    ):
+    if days is not None:
+        done += _compress_after(connection, name, days)
+    if wanted.retain is not None and wanted.retain != _policy_days(connection, name, "policy_retention"):
         connection.execute("select remove_retention_policy(%s::regclass, if_exists => true)", [name])
         if wanted.retain:
             connection.execute(
@@ -217,14 +248,14 @@ def _has_columnstore(connection: Connection, name: str) -> bool:
     return bool(row and row[0])
 
 
-def _policy_days(connection: Connection, prefix: str, table: RawTable, policy: str) -> int:
+def _policy_days(connection: Connection, name: str, policy: str) -> int:
     """Days of a table's policy as it stands; 0 without one."""
     row = connection.execute(
         "select extract(epoch from coalesce(config ->> 'compress_after', config ->> 'drop_after')::interval)"
         " / 86400"
         " from timescaledb_information.jobs"
         " where hypertable_schema = %s and hypertable_name = %s and proc_name = %s",
-        [f"{prefix}raw", table.name, policy],
+        [*name.split("."), policy],
     ).fetchone()
     return int(row[0]) if row else 0
 

@@ -41,15 +41,15 @@ class Initialised(NamedTuple):
     roles: Roles
 
 
-def init(settings: Settings, *, compress_after: int | None = None, retain: int | None = None) -> Initialised:
+def init(settings: Settings, *, upkeep: Upkeep | None = None) -> Initialised:
     """Bring schema and roles up to date, and the raw tables into chunks where the server has TimescaleDB.
 
     Parameters
     ----------
     settings : Settings
         The database.
-    compress_after, retain : int, optional
-        Days; see `perpmart.hypertables.Upkeep`.
+    upkeep : Upkeep, optional
+        What TimescaleDB does with old rows; what is not given stays as it is.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def init(settings: Settings, *, compress_after: int | None = None, retain: int |
             chunks = keep_in_chunks(
                 connection,
                 settings.schema_prefix,
-                upkeep=Upkeep(compress_after=compress_after, retain=retain),
+                upkeep=upkeep,
                 progress=lambda table, done, total: show(done, total, rows=0, what=table),
             )
         roles = make_roles(connection, settings.schema_prefix)

@@ -17,13 +17,19 @@ def init(
         int | None,
         typer.Option(help="TimescaleDB: drop older raw rows; 0 keeps all.", metavar="DAYS", min=0),
     ] = None,
+    compress_features: Annotated[
+        int | None,
+        typer.Option(help="TimescaleDB: compress older bars and features; 0 ends it.", metavar="DAYS", min=0),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Create the schemas, raw tables and roles, or bring them up to date; may be run again at any time."""
     from perpmart import wiring
+    from perpmart.hypertables import Upkeep
     from perpmart.settings import load_settings
 
-    applied, chunks, roles = wiring.init(load_settings(), compress_after=compress_after, retain=retain)
+    upkeep = Upkeep(compress_after=compress_after, retain=retain, compress_features=compress_features)
+    applied, chunks, roles = wiring.init(load_settings(), upkeep=upkeep)
     if json:
         print_json(
             {

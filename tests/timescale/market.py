@@ -14,6 +14,7 @@ from tests.dbt_project.mart import KINDS, read_frame, source_of, streams_of, wri
 
 END = datetime(2026, 3, 5, tzinfo=UTC)
 MARKET = wide_market(symbols=2, days=3, end=END, restless=True)
+KEY = ["symbol", "time"]
 SHOWN = END - timedelta(hours=2)
 """Until here rows are there from the start."""
 
@@ -53,12 +54,12 @@ def relations(connection: Connection) -> list[str]:
 
 def snapshot(connection: Connection) -> dict[str, pd.DataFrame]:
     """Give all rows of every relation, by symbol and time."""
-    return {
-        name: read_frame(connection, f"select * from {name} order by symbol, time").set_index(
-            ["symbol", "time"]
-        )
+    found = {
+        name: read_frame(connection, f"select * from {name} order by symbol, time").set_index(KEY)
         for name in relations(connection)
     }
+    connection.rollback()
+    return found
 
 
 def disagreements(ours: Mapping[str, pd.DataFrame], theirs: Mapping[str, pd.DataFrame]) -> list[str]:
