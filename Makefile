@@ -9,7 +9,7 @@ STATE ?= .perpmart
 # Sizes of `make bench`, for example BENCH='--days 180 --only build'
 BENCH ?=
 
-.PHONY: help setup demo test proof lint format types build up down docs bench lock clean
+.PHONY: help setup demo test proof lint audit format types build up down docs bench lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ lint: setup ## Style of Python and SQL
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@PYTHONWARNINGS=ignore $(BIN)/sqlfluff lint --disable-progress-bar --processes 2 dbt_project/models
+
+audit: setup ## Known vulnerabilities of the locked packages (skipped loudly without a network), their licences
+	@$(BIN)/python .ci/audit.py
 
 format: setup ## Rewrite Python in the one style
 	@$(BIN)/ruff check --fix .

@@ -133,9 +133,9 @@ def libpq_environment(url: str) -> dict[str, str]:
 def _parse(url: str) -> dict[str, Any]:
     try:
         return dict(conninfo_to_dict(url))
-    except psycopg.ProgrammingError as error:
+    except psycopg.ProgrammingError:
         # libpq quotes parts of the address it cannot read, a password among them perhaps.
-        raise DatabaseError(f"not a PostgreSQL address: {mask_password(url)}") from error
+        raise DatabaseError(f"not a PostgreSQL address: {mask_password(url)}") from None
 
 
 def _place(conninfo: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ def _has_rows(connection: Connection, prefix: str) -> bool:
 
 
 def _drop_schemas(connection: Connection, prefix: str) -> None:
-    for layer in (*LAYERS, "seeds"):
+    for layer in (*LAYERS, "seeds", "failures"):
         query = sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(prefix + layer))
         connection.execute(query)
     connection.commit()

@@ -24,7 +24,7 @@ _MARKET = (
     *("ohlcv", "open_interest", "funding_rate", "liquidations", "long_short_ratio"),
     *("order_book", "mark_price", "instruments"),
 )
-_BUILT = ("build", "staging", "rollups", "bars", "features", "mart", "seeds")
+_BUILT = ("build", "staging", "rollups", "bars", "features", "mart", "seeds", "failures")
 # What is refused, replaced or changed is written once and never taken back by a collector.
 _COLLECTOR: dict[tuple[str, ...], str] = {
     (*_MARKET, "gaps", "rejects"): "select, insert, update",
@@ -106,15 +106,19 @@ def _cannot(connection: Connection, missing: list[str]) -> str:
 def _statements(connection: Connection, names: dict[Role, str], prefix: str) -> Iterator[sql.Composable]:
     """Give the grants; each may be repeated."""
     role = {one: sql.Identifier(name) for one, name in names.items()}
-    schema = {layer: sql.Identifier(prefix + layer) for layer in (*LAYERS, "seeds")}
-    yield sql.SQL("create schema if not exists {}").format(schema["seeds"])
+    schema = {layer: sql.Identifier(prefix + layer) for layer in (*LAYERS, "seeds", "failures")}
+    for layer in ("seeds", "failures"):  # dbt's own, which a builder may not make
+        yield sql.SQL("create schema if not exists {}").format(schema[layer])
     for identifier in schema.values():
         yield sql.SQL("revoke all on schema {} from public").format(identifier)
     # Objects made later, by whoever builds: this user, or a member acting as the builder.
     yield sql.SQL("grant {} to current_user").format(role["builder"])
     yield from _collector(role["collector"], schema["raw"], prefix, connection.info.dbname)
     yield from _builder(role["builder"], schema, prefix)
-    for reader, layers in ((role["analyst"], ["mart"]), (role["ml"], ["mart", "bars"])):
+    for reader, layers in (
+        (role["analyst"], ["mart", "failures"]),
+        (role["ml"], ["mart", "failures", "bars"]),
+    ):
         for layer in layers:
             yield sql.SQL("grant usage on schema {} to {}").format(schema[layer], reader)
             yield sql.SQL("grant select on all tables in schema {} to {}").format(schema[layer], reader)

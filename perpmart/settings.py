@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from collectors.quality_checks import configured
 from collectors.symbols import canonical_symbol
 from perpmart.errors import SettingsError
-from perpmart.urls import check_scheme, mask_password
+from perpmart.urls import check_no_password, check_scheme, mask_password
 
 PREFIX = "PERPMART_"
 ENV_FILE = Path(".env")
@@ -71,12 +71,12 @@ class Settings(BaseSettings):
     @field_validator("exchange_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
-        return check_scheme(value, ("https", "http")).rstrip("/")
+        return check_no_password(check_scheme(value, ("https", "http"))).rstrip("/")
 
     @field_validator("stream_url")
     @classmethod
     def _is_websocket(cls, value: str) -> str:
-        return check_scheme(value, ("wss", "ws")).rstrip("/")
+        return check_no_password(check_scheme(value, ("wss", "ws"))).rstrip("/")
 
     @field_validator("symbols", mode="before")
     @classmethod

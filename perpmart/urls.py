@@ -1,5 +1,6 @@
 """Reading and hiding parts of server addresses; pure text, no connection is made."""
 
+import re
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 MASK = "***"
@@ -20,6 +21,8 @@ def mask_password(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:  # such as an unclosed bracket: nothing of it is safe to show
         return MASK
+    if not parts.netloc and "@" in url:  # no address at all, such as `postgres//ann:secret@db`
+        return re.sub(r":[^@]*@", f":{MASK}@", url)
     user, at, host = parts.netloc.rpartition("@")
     name, colon, _ = user.partition(":")
     netloc = f"{name}{colon}{MASK if colon else ''}{at}{host}"
@@ -31,6 +34,13 @@ def mask_password(url: str) -> str:
     slashes = "//" if "://" in url else ""
     tail = f"?{query}" if query else ""
     return f"{parts.scheme}{':' if parts.scheme else ''}{slashes}{netloc}{parts.path}{tail}"
+
+
+def check_no_password(url: str) -> str:
+    """Return `url` unchanged, or raise ValueError when it names a user: errors would show it."""
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise ValueError("an address without user and password is needed")
+    return url
 
 
 def check_scheme(url: str, schemes: tuple[str, ...]) -> str:
