@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,28 +19,16 @@ import pandas as pd
 from ml.bars import BarColumns, bar_columns, bar_query
 from ml.copy_stream import Columns, Times, copy_blocks, read_columns, to_columns, to_unix_microseconds
 from ml.errors import RangeError
+from ml.feature_frame import DatasetFingerprint, feature_frame, utc_index
 from ml.mart import Part, all_symbols, feature_query, known_symbols, published_parts
 from ml.registry import Registry, read_registry
+from ml.served import read_served
 from ml.snapshot import Database, export_snapshot
-from ml.timerange import Time, TimeRange, time_range, timeframe_width
+from ml.timerange import Time, time_range, timeframe_width
 from perpmart.database import Connection
 from perpmart.settings import Settings
 
-
-@dataclass(frozen=True)
-class DatasetFingerprint:
-    """What a loaded dataset was, to be kept with every result made from it.
-
-    Two datasets with one fingerprint have the same columns, made by the same formulas, over the same rows.
-    Values may still differ where raw data were corrected in between.
-    """
-
-    feature_set: str
-    features: int
-    symbols: tuple[str, ...]
-    start: str
-    end: str
-    rows: int
+__all__ = ["DatasetFingerprint", "MarketDataLoader"]
 
 
 class MarketDataLoader:
@@ -115,13 +103,15 @@ class MarketDataLoader:
         groups: Sequence[str] | None = None,
         features: Sequence[str] | None = None,
         comparable_only: bool = True,
+        as_of: Literal["mart", "served"] = "mart",
     ) -> pd.DataFrame:
         """Load the feature matrix of several symbols.
 
         Parameters
         ----------
         symbols : sequence of str, str or None
-            None: every symbol of the mart.
+            None: every symbol of the mart. ``"universe"``: of each time those that the seed `universe` lists
+            for it, so that the past is not one of today's survivors.
         start, end : str, date, datetime or pandas.Timestamp
             ``[start, end)`` of bar opens, UTC.
         groups, features : sequence of str, optional
@@ -129,6 +119,9 @@ class MarketDataLoader:
         comparable_only : bool, optional
             Leave out what cannot be compared between symbols or years (prices, cumulative sums, categories).
             A feature named in ``features`` is taken in any case.
+        as_of : {"mart", "served"}, optional
+            ``"served"`` reads what live readers really got: of each bar the first vector that was pushed, as
+            it was then. Bars that were never pushed are not there.
 
         Returns
         -------
@@ -140,16 +133,22 @@ class MarketDataLoader:
         Raises
         ------
         UnknownSymbolError, UnknownFeatureError, RangeError, MartMissingError
+        FeatureSetError
+            A served vector in the range was made with other features than today's registry.
         """
         span = time_range(start, end)
         with self._database.snapshot() as connection:
             registry = read_registry(connection, schema_prefix=self._prefix)
             names = _names(registry, groups, features, comparable_only)
+            if as_of not in ("mart", "served"):
+                raise RangeError(f"as_of must be mart or served, not {as_of!r}")
             parts = published_parts(connection, symbols, span, schema_prefix=self._prefix)
+            if as_of == "served":
+                return read_served(connection, parts, registry, names, span, schema_prefix=self._prefix)
             times = np.empty(sum(part.rows for part in parts), dtype=np.int64)
             values = np.empty((len(names), len(times)))
             self._fill(connection, parts, names, times, values)
-        return _feature_frame(parts, times, values, registry, names, span)
+        return feature_frame(parts, times, values, registry, names, span)
 
     def iter_features(
         self,
@@ -179,7 +178,7 @@ class MarketDataLoader:
                 with closing(copy_blocks(connection, query, len(names) + 1)) as blocks:
                     for times, values in _chunks(blocks, len(names), min(chunk_rows, part.rows)):
                         piece = Part(part.symbol, part.range, len(times))
-                        yield _feature_frame([piece], times, values, registry, names, span)
+                        yield feature_frame([piece], times, values, registry, names, span)
 
     def registry(self) -> Registry:
         """Read the feature registry: name, group, unit, warm-up, formula of every feature."""
@@ -233,19 +232,15 @@ def _names(
     return tuple(feature.name for feature in chosen)
 
 
-def _utc_index(microseconds: Times, name: str | None = None) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(microseconds.view("datetime64[us]"), name=name).tz_localize("UTC")
-
-
 def _bar_frame(times: Times, values: Columns, columns: BarColumns, width: timedelta) -> pd.DataFrame:
     """Put the columns of bars together: the time first, the sources' times last."""
-    opened = _utc_index(times[0])
+    opened = utc_index(times[0])
     frame = pd.DataFrame(values.T, columns=list(columns.floats), copy=False)
     frame.insert(0, "timestamp", opened)
     if {"long_liquidations", "short_liquidations"} <= set(columns.floats):
         frame["liquidations"] = frame["long_liquidations"] + frame["short_liquidations"]
     for place, column in enumerate(columns.times, start=1):
-        frame[column] = _utc_index(times[place])
+        frame[column] = utc_index(times[place])
     frame["available_at"] = opened + width
     return frame
 
@@ -266,35 +261,3 @@ def _chunks(blocks: Iterator[Times], width: int, rows: int) -> Iterator[tuple[Ti
                 times, values, filled = np.empty(rows, dtype=np.int64), np.empty((width, rows)), 0
     if filled:
         yield times[:filled], values[:, :filled]
-
-
-def _feature_frame(
-    parts: Sequence[Part],
-    times: Times,
-    values: Columns,
-    registry: Registry,
-    names: tuple[str, ...],
-    span: TimeRange,
-) -> pd.DataFrame:
-    """Wrap the columns, without a copy, under their (symbol, time) index."""
-    stamps, place = np.unique(times, return_inverse=True)
-    symbols = [part.symbol for part in parts]
-    codes = np.repeat(np.arange(len(parts)), [part.rows for part in parts])
-    index = pd.MultiIndex(
-        levels=[pd.Index(symbols), _utc_index(stamps)],  # type: ignore[list-item]  # stubs know only lists
-        codes=[codes, place],  # type: ignore[list-item]
-        names=["symbol", "time"],
-        verify_integrity=False,
-    )
-    frame = pd.DataFrame(values.T, index=index, columns=list(names), copy=False)
-    fingerprint = DatasetFingerprint(
-        feature_set=registry.subset(names).hash,
-        features=len(names),
-        symbols=tuple(symbols),
-        start=span.start.isoformat(),
-        end=span.end.isoformat(),
-        rows=len(times),
-    )
-    frame.attrs["fingerprint"] = asdict(fingerprint)
-    frame.attrs["registered"] = registry.feature_set.names
-    return frame

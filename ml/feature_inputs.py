@@ -22,11 +22,6 @@ _COLUMNS_OF_RAW: Mapping[str, tuple[str, ...]] = {
 }
 # An as-of value says nothing without its stamp where the models need the settlements themselves.
 _TOGETHER: Mapping[str, tuple[str, ...]] = {"funding_rate": ("funding_rate", "funding_time")}
-# Settlements tell the funding interval in force, in which these count.
-_SETTLEMENTS = ("funding_rate", "funding_time")
-_COUNTED_IN_SETTLEMENTS = frozenset(
-    ["minutes_to_funding", "funding_interval_hours", "predicted_funding_8h", "premium_since_funding"]
-)
 _INPUT = re.compile(r"(?P<name>\w+)(?: of (?P<whose>the benchmark|all symbols|5m klines))?")
 
 
@@ -83,7 +78,7 @@ class FeatureInputs:
         return missing
 
     def _sources(self, feature: str) -> frozenset[str]:
-        sources = set(_SETTLEMENTS if feature in _COUNTED_IN_SETTLEMENTS else ())
+        sources: set[str] = set()
         for part in re.split(r"[,;]\s*", self.texts[feature]):
             read = _INPUT.fullmatch(part)
             if read is None:

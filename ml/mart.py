@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import psycopg
@@ -13,6 +14,9 @@ from ml.copy_stream import float_column
 from ml.errors import MartMissingError, UnknownSymbolError
 from ml.timerange import TimeRange
 from perpmart.database import Connection
+
+#: Stands for the symbols that the seed `universe` lists, each at its times.
+UNIVERSE = "universe"
 
 
 class Part(NamedTuple):
@@ -74,24 +78,51 @@ def published_parts(
     Parameters
     ----------
     symbols : sequence of str, str or None
-        None: every symbol that has bars.
+        None: every symbol that has bars; `UNIVERSE`: each while the seed lists it, a part a spell.
     """
-    if symbols is None:
-        names = list(all_symbols(connection, schema_prefix=schema_prefix))
+    if symbols == UNIVERSE:
+        spells = universe_spells(connection, span, schema_prefix=schema_prefix)
+    elif symbols is None:
+        spells = [(name, *span) for name in all_symbols(connection, schema_prefix=schema_prefix)]
     else:
         asked = [symbols] if isinstance(symbols, str) else list(symbols)
-        names = known_symbols(connection, asked, schema_prefix=schema_prefix)
+        spells = [(name, *span) for name in known_symbols(connection, asked, schema_prefix=schema_prefix)]
     query = sql.SQL(
-        "select n.symbol, p.time + interval '5 minutes', count(b.time) from unnest(%s::text[]) as n (symbol)"
+        "select n.symbol, n.first, least(n.ended, p.time + interval '5 minutes'), count(b.time)"
+        " from unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) as n (symbol, first, ended)"
         " join {} as p on p.symbol = n.symbol"
-        " left join {} as b on b.symbol = n.symbol and b.time >= %s and b.time < %s and b.time <= p.time"
-        " group by 1, 2 order by 1"
+        " left join {} as b on b.symbol = n.symbol and b.time >= n.first and b.time < n.ended"
+        " and b.time <= p.time group by 1, 2, 3 order by 1, 2"
     ).format(
         sql.Identifier(f"{schema_prefix}build", "published"),
         sql.Identifier(f"{schema_prefix}bars", "bars_5m"),
     )
-    rows = connection.execute(query, (names, span.start, span.end)).fetchall()
-    return [Part(s, TimeRange(span.start, min(span.end, last)), count) for s, last, count in rows if count]
+    columns = [[spell[place] for spell in spells] for place in range(3)]
+    rows = connection.execute(query, columns).fetchall()
+    return [Part(symbol, TimeRange(first, end), count) for symbol, first, end, count in rows if count]
+
+
+def universe_spells(
+    connection: Connection, span: TimeRange, *, schema_prefix: str = ""
+) -> list[tuple[str, datetime, datetime]]:
+    """Symbol, begin and end of each spell in the universe that meets the range, cut to it.
+
+    Raises
+    ------
+    MartMissingError
+        The seed was never loaded in this database.
+    """
+    query = sql.SQL(
+        "select symbol, greatest(valid_from, %s), least(coalesce(valid_to, 'infinity'), %s) from {}"
+        " where valid_from < %s and coalesce(valid_to, 'infinity') > %s order by 1, 2"
+    ).format(sql.Identifier(f"{schema_prefix}seeds", "universe"))
+    try:
+        with connection.transaction():
+            return connection.execute(query, (*span, span.end, span.start)).fetchall()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        raise MartMissingError(
+            f"schema {schema_prefix}seeds holds no universe: run `perpmart build` first"
+        ) from None
 
 
 def feature_query(part: Part, features: Sequence[str], *, schema_prefix: str = "") -> sql.Composable:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import timedelta
 
-from ml.errors import UnknownFeatureError
+from ml.errors import MlError, UnknownFeatureError
 from ml.registry import Feature, Registry
 from ml.timerange import BASE_WIDTH
 
@@ -20,7 +20,8 @@ _UNITS = {
     "snapshots": timedelta(hours=24),
 }
 _BARS_OF = re.compile(r"(\d+) x (\d+)([mhd])")
-_COUNTED = re.compile(r"(\d+) (settlements?|snapshots?|[hd])\b")
+_COUNTED = re.compile(r"(\d+) (settlements?|snapshots?|[mhd])")
+_NAMED = re.compile(r"(\d+) (min|h|d|hours?|days?)\b")
 _WORD = re.compile(r"[a-z][a-z0-9_]+")
 
 
@@ -30,6 +31,11 @@ def lookback(feature: Feature, registry: Registry) -> timedelta:
     It is the warm-up plus the bar itself, or a longer duration that the formula names, plus that of other
     features that the formula is made of ("the same" means the feature before it). What a recursion (EMA,
     Wilder) remembers beyond its warm-up, and the whole history of a cumulative sum, are not counted.
+
+    Raises
+    ------
+    MlError
+        The registry's warm-up is not of a form that is understood here.
 
     Examples
     --------
@@ -42,7 +48,7 @@ def lookback(feature: Feature, registry: Registry) -> timedelta:
 
 
 def _lookback(feature: Feature, registry: Registry, seen: frozenset[str]) -> timedelta:
-    own = max(_warmup(feature.warmup), _named_duration(feature.formula))
+    own = max(_warmup(feature), _named_duration(feature.formula))
     seen |= {feature.name}
     used = [other for other in _used(feature, registry) if other.name not in seen]
     return own + max((_lookback(other, registry, seen) for other in used), default=timedelta(0))
@@ -63,19 +69,29 @@ def longest_lookback(names: Iterable[str], registry: Registry) -> timedelta:
     return max((lookback(known[name], registry) for name in names), default=timedelta(0))
 
 
-def _warmup(text: str) -> timedelta:
-    """Length of a warm-up: bars, longer bars, settlements, hours, and sums of those."""
-    if text.isdigit():
-        return (int(text) + 1) * BASE_WIDTH
-    total = sum((int(n) * int(k) * _UNITS[unit] for n, k, unit in _BARS_OF.findall(text)), timedelta())
-    rest = _BARS_OF.sub("", text)
-    total += sum((int(count) * _UNITS[unit] for count, unit in _COUNTED.findall(rest)), timedelta())
-    return total + BASE_WIDTH
+def _warmup(feature: Feature) -> timedelta:
+    """Length of a warm-up: bars, longer bars, settlements, hours, and sums of those, plus the bar itself."""
+    total = BASE_WIDTH
+    for part in feature.warmup.split("+"):
+        term = part.strip()
+        if term.isdigit():
+            total += int(term) * BASE_WIDTH
+        elif (bars := _BARS_OF.fullmatch(term)) is not None:
+            total += int(bars[1]) * int(bars[2]) * _UNITS[bars[3]]
+        elif (counted := _COUNTED.fullmatch(term)) is not None:
+            total += int(counted[1]) * _UNITS[counted[2]]
+        else:
+            # Taken for nothing it would make the embargo too short, and nobody would notice.
+            raise MlError(
+                f"feature {feature.name}: warm-up {feature.warmup!r} of the registry is not understood;"
+                " give an embargo yourself"
+            )
+    return total
 
 
 def _named_duration(formula: str) -> timedelta:
-    """Longest duration that a formula names, such as 30 d."""
-    found = (int(count) * _UNITS[unit] for count, unit in _COUNTED.findall(formula) if unit in "hd")
+    """Longest duration that a formula names, such as 30 d or 7 days."""
+    found = (int(count) * _UNITS[unit[0]] for count, unit in _NAMED.findall(formula))
     return max(found, default=timedelta(0))
 
 

@@ -201,3 +201,25 @@ def test_a_given_connection_is_left_open_and_usable(mart: Mart) -> None:
         with pytest.raises(UnknownSymbolError):
             loader.load_features("XRP/USDT", *DAY)
         assert loader.symbols() == ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+
+
+def test_the_universe_gives_each_symbol_at_its_times(mart: Mart, mart_connection: Connection) -> None:
+    seed = sql.Identifier(f"{mart.settings.schema_prefix}seeds", "universe")
+    mart_connection.execute(sql.SQL("delete from {}").format(seed))
+    spells = [
+        ("SOL/USDT", "2021-01-01", "2026-06-30 06:00+00"),
+        ("SOL/USDT", "2026-06-30 12:00+00", None),
+        ("BTC/USDT", "2026-06-30 23:00+00", "2027-01-01"),
+        ("ETH/USDT", "2021-01-01", "2022-01-01"),
+        ("XRP/USDT", "2021-01-01", None),
+    ]
+    for spell in spells:
+        mart_connection.execute(sql.SQL("insert into {} values (%s, %s, %s)").format(seed), spell)
+    loader = MarketDataLoader(mart_connection, schema_prefix=mart.settings.schema_prefix)
+    found = loader.load_features("universe", *DAY, groups=["time"])
+    assert found.groupby(level="symbol").size().to_dict() == {"BTC/USDT": 12, "SOL/USDT": 216}
+    whole = loader.load_features(["BTC/USDT", "SOL/USDT"], *DAY, groups=["time"])
+    pd.testing.assert_frame_equal(found, whole.loc[found.index])
+    chunks = pd.concat(list(loader.iter_features("universe", *DAY, groups=["time"], chunk_rows=50)))
+    pd.testing.assert_frame_equal(chunks, found)
+    assert found.index.is_monotonic_increasing

@@ -74,7 +74,7 @@ def test_a_random_walk_gives_no_score() -> None:
 @pytest.mark.parametrize("own", [False, True], ids=["another market's features", "its own features"])
 def test_twenty_random_walks_give_no_score(*, own: bool) -> None:
     """With features of the walk's own past too: a leak of prices would show there."""
-    assert within_three_errors(null_scores(range(20), 288 * 6, own=own))
+    assert within_three_errors(null_scores(range(20), 288 * 3, own=own))
 
 
 def planted(seed: int = 0, bars: int = 288 * 4) -> Dataset:

@@ -9,7 +9,7 @@ import pytest
 import redis
 from psycopg import sql
 
-from ml.errors import MartMissingError, SourceUnknownError
+from ml.errors import FeatureSetError, MartMissingError, SourceUnknownError
 from ml.feature_store import FeatureStore
 from ml.feature_store_writer import FeatureStoreWriter
 from ml.feature_vector import VectorToPush
@@ -174,3 +174,26 @@ def test_nothing_counts_as_served_that_redis_did_not_take(online: Online) -> Non
 def test_without_a_mart_the_push_says_what_to_do(connection: Connection, redis_url: str) -> None:
     with pytest.raises(MartMissingError, match="perpmart"):
         push(connection, FeatureStoreWriter(redis_url))
+
+
+def test_as_of_served_gives_the_first_vector_that_was_pushed(online: Online) -> None:
+    online.push()
+    sent = online.loader.load_features("SOL/USDT", NEWEST, NOW, features=["sma_20", "rsi_14"])
+    before = online.change_sma(123.0)
+    try:
+        assert online.push() == {"SOL/USDT": ("written", 2)}
+        served = online.loader.load_features(
+            None, "2026-06-28", NOW, features=["sma_20", "rsi_14"], as_of="served"
+        )
+        today = online.loader.load_features("SOL/USDT", NEWEST, NOW, features=["sma_20", "rsi_14"])
+    finally:
+        online.change_sma(before)
+    assert np.array_equal(served, sent)
+    assert served.index.equals(sent.index)
+    assert today["sma_20"].iloc[0] == 123.0
+    assert served.attrs["fingerprint"]["as_of"] == "served"
+    online.execute("update {served} set feature_set = 'another'")
+    with pytest.raises(FeatureSetError, match="served with feature set another"):
+        online.loader.load_features(None, "2026-06-28", NOW, as_of="served")
+    online.execute("truncate {served}")
+    assert online.loader.load_features(None, "2026-06-28", NOW, as_of="served").shape[0] == 0

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+import skfolio.model_selection as skfolio
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -15,7 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ml.errors import UnknownFeatureError
+from ml.errors import MlError, UnknownFeatureError
 from ml.registry import Feature, Registry
 from ml.splits import (
     CombinatorialPurgedCV,
@@ -209,6 +210,31 @@ def test_a_part_of_the_rows_in_another_order_is_looked_up_by_index() -> None:
         check_split(part, train, [test], timedelta(0))
 
 
+@pytest.mark.parametrize(
+    ("folds", "chosen", "purge", "embargo"), [(6, 2, 0, 0), (6, 2, 3, 0), (5, 3, 2, 4), (8, 2, 5, 7)]
+)
+def test_combinatorial_splits_agree_with_skfolio_where_rows_are_times(
+    folds: int, chosen: int, purge: int, embargo: int
+) -> None:
+    """One symbol without holes: there counting rows, as skfolio does, and counting time are one."""
+    theirs = skfolio.CombinatorialPurgedCV(
+        n_folds=folds, n_test_folds=chosen, purged_size=purge, embargo_size=embargo
+    )
+    bars = 40 * folds
+    # Touching counts as meeting, so a label that is p bars long meets the p rows on each side.
+    labels = make_labels(bars, purge)
+    ours = CombinatorialPurgedCV(
+        labels, n_folds=folds, n_test_folds=chosen, embargo=embargo * FIVE.to_pytimedelta()
+    )
+    assert ours.n_paths == theirs.n_test_paths
+    assert ours.get_n_splits() == theirs.n_splits
+    for (train, test), (their_train, their_tests) in zip(
+        ours.split(labels), theirs.split(np.zeros((bars, 1))), strict=True
+    ):
+        assert test.tolist() == np.concatenate(their_tests).tolist()
+        assert train.tolist() == np.asarray(their_train).tolist()
+
+
 def test_combinatorial_paths_use_each_fold_once_a_path() -> None:
     cv = CombinatorialPurgedCV(make_labels(60), n_folds=6, n_test_folds=2)
     paths = cv.path_splits()
@@ -250,6 +276,22 @@ REGISTRY = Registry(
 def test_look_back_follows_warm_up_named_durations_and_other_features(name: str, least: timedelta) -> None:
     feature = next(one for one in REGISTRY.features if one.name == name)
     assert least <= lookback(feature, REGISTRY) <= 4 * least
+
+
+def test_a_warm_up_that_is_not_understood_is_refused() -> None:
+    for text in ("a while", "", "3 moons", "2 settlements and more", "12 bars"):
+        odd = Feature("odd", "g", "ratio", text, True, "made up")
+        with pytest.raises(MlError, match="feature odd: warm-up"):
+            lookback(odd, Registry((odd,)))
+    for text, length in (
+        ("2 settlements + 24 h", 40 * HOUR),
+        ("3 x 4h", 12 * HOUR),
+        ("12 + 7 d", 7 * DAY + HOUR),
+    ):
+        plain = Feature("plain", "g", "ratio", text, True, "made up")
+        assert lookback(plain, Registry((plain,))) == length + FIVE
+    named = Feature("named", "g", "ratio", "5", True, "the sum over the last 7 days")
+    assert lookback(named, Registry((named,))) == 7 * DAY
 
 
 def test_the_embargo_defaults_to_the_longest_look_back_of_the_features_used() -> None:
