@@ -30,7 +30,7 @@ from simulator.synthetic import SyntheticMarket
 from tests.dbt_project.mart import Databases, analyse, load_market
 
 BAR = timedelta(minutes=5)
-EVERY_MS = 5000
+EVERY_MS = 10_000
 SETTLE = timedelta(minutes=12)
 """How long a run goes on after its last bar: by then late statistics and revisions are in."""
 
@@ -138,12 +138,15 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         fields = ("time", "revision", "feature_set", "v")
-        while not self.stopped.wait(0.005):
-            for symbol, key in self._keys:
-                try:
-                    found = self._client.hmget(key, fields)
-                except redis.RedisError:
-                    continue
+        while not self.stopped.wait(0.03):
+            pipe = self._client.pipeline(transaction=False)
+            for _, key in self._keys:
+                pipe.hmget(key, fields)
+            try:
+                answers = pipe.execute()
+            except redis.RedisError:
+                continue
+            for (symbol, _), found in zip(self._keys, answers, strict=True):
                 if found[0] is not None:
                     stamp, revision, feature_set, values = found
                     self.seen.add(Seen(symbol, int(stamp), int(revision), feature_set.decode(), values))
