@@ -200,15 +200,16 @@ def find_drift(
     query = sql.SQL(
         "select s.symbol, s.time, s.revision from (select distinct on (symbol, time) * from {served}"
         " where timeframe = %s and time >= %s order by symbol, time, revision desc) as s"
-        " join {mart} as m on m.symbol = s.symbol and m.time = s.time and m.time >= %s"
-        " where s.feature_set = %s and {vector} is distinct from s.v order by 1, 2"
+        " cross join lateral (select {vector} as v from {mart} as m"
+        " where m.symbol = s.symbol and m.time = s.time offset 0) as n"
+        " where s.feature_set = %s and n.v is distinct from s.v order by 1, 2"
     ).format(
         served=sql.Identifier(f"{schema_prefix}build", "served"),
         mart=sql.Identifier(f"{schema_prefix}mart", "feature_mart"),
         vector=vector_of("m", feature_set),
     )
     first = since or datetime(1970, 1, 1, tzinfo=UTC)
-    rows = connection.execute(query, (BASE_TIMEFRAME, first, first, feature_set.hash)).fetchall()
+    rows = connection.execute(query, (BASE_TIMEFRAME, first, feature_set.hash)).fetchall()
     return [Drift(*row) for row in rows]
 
 

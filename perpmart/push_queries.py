@@ -32,6 +32,8 @@ def vector_of(alias: str, feature_set: FeatureSet) -> sql.Composable:
 def newest_query(connection: Connection, feature_set: FeatureSet, schema_prefix: str) -> sql.Composed:
     """Give the query of each symbol's newest published vector.
 
+    The view of all features is asked row by row, laterally: a join with a list of rows would read it whole.
+
     Its columns: symbol, time, available_at, vector, unknown sources, last revision logged, whether that one
     says the same. Takes ``timeframe``, ``feature_set`` (hash) and ``symbols`` (NULL = all).
     """
@@ -39,16 +41,19 @@ def newest_query(connection: Connection, feature_set: FeatureSet, schema_prefix:
         "select n.symbol, n.time, n.available_at, n.v, n.unknown, s.revision,"
         " coalesce(s.feature_set = %(feature_set)s and s.v is not distinct from n.v"
         " and s.unknown_sources = n.unknown, false)"
-        " from (select b.symbol, b.time, b.available_at, {vector} as v, {unknown} as unknown"
-        " from {latest} as m join {bars} as b on b.symbol = m.symbol and b.time = m.time"
-        " where %(symbols)s::text[] is null or b.symbol = any(%(symbols)s) offset 0) as n"
+        " from (select symbol, time from {published}"
+        " where %(symbols)s::text[] is null or symbol = any(%(symbols)s)) as p"
+        " cross join lateral (select b.symbol, b.time, b.available_at, {vector} as v, {unknown} as unknown"
+        " from {mart} as m join {bars} as b on b.symbol = m.symbol and b.time = m.time"
+        " where m.symbol = p.symbol and m.time = p.time offset 0) as n"
         " left join lateral (select revision, v, feature_set, unknown_sources from {served}"
         " where symbol = n.symbol and timeframe = %(timeframe)s and time = n.time"
         " order by revision desc limit 1) as s on true order by 1"
     ).format(
         vector=vector_of("m", feature_set),
         unknown=_unknown_sources(connection, schema_prefix),
-        latest=sql.Identifier(f"{schema_prefix}mart", "latest_features"),
+        published=sql.Identifier(f"{schema_prefix}build", "published"),
+        mart=sql.Identifier(f"{schema_prefix}mart", "feature_mart"),
         bars=sql.Identifier(f"{schema_prefix}bars", "bars_5m"),
         served=sql.Identifier(f"{schema_prefix}build", "served"),
     )
@@ -61,15 +66,14 @@ def revised_query(connection: Connection, feature_set: FeatureSet, schema_prefix
     """
     return sql.SQL(
         "select n.symbol, n.time, n.available_at, n.v, n.unknown, n.revision, false"
-        " from (select b.symbol, b.time, b.available_at, {vector} as v, {unknown} as unknown, s.revision,"
-        " s.v as sent from (select distinct on (symbol, time) symbol, time, revision, feature_set, v"
-        " from {served} where timeframe = %(timeframe)s and time >= %(since)s"
+        " from (select distinct on (symbol, time) symbol, time, revision, feature_set, v from {served}"
+        " where timeframe = %(timeframe)s and time >= %(since)s"
         " order by symbol, time, revision desc) as s"
         " join {published} as p on p.symbol = s.symbol and p.time > s.time"
-        " join {bars} as b on b.symbol = s.symbol and b.time = s.time and b.time >= %(since)s"
-        " join {mart} as m on m.symbol = s.symbol and m.time = s.time and m.time >= %(since)s"
-        " where s.feature_set = %(feature_set)s offset 0) as n"
-        " where n.v is distinct from n.sent order by 1, 2"
+        " cross join lateral (select b.symbol, b.time, b.available_at, {vector} as v, {unknown} as unknown,"
+        " s.revision from {mart} as m join {bars} as b on b.symbol = m.symbol and b.time = m.time"
+        " where m.symbol = s.symbol and m.time = s.time offset 0) as n"
+        " where s.feature_set = %(feature_set)s and n.v is distinct from s.v order by 1, 2"
     ).format(
         vector=vector_of("m", feature_set),
         unknown=_unknown_sources(connection, schema_prefix),
