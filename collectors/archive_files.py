@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,10 @@ LONGEST_LINE = 16_384
 LARGEST_FILE = 4 * 2**30
 _RATIO, _RATIO_FROM = 500, 64 * 2**20
 _MOST_BLANK = 100_000
-_BROKEN = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+_BROKEN = (
+    *(OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError),
+    *(ValueError, struct.error),  # what a mangled directory of a zip file makes the library raise
+)
 
 
 class ArchiveError(PerpmartError):
@@ -121,7 +125,8 @@ def _members(path: Path, stack: ExitStack) -> Iterator[tuple[str, IO[bytes] | gz
         yield str(path), stack.enter_context(gzip.GzipFile(path, "rb"))
     else:
         archive = stack.enter_context(zipfile.ZipFile(path))
-        members = [member for member in archive.infolist() if not member.is_dir()]
+        # Not is_dir(): the library's own stumbles over a member without a name.
+        members = [member for member in archive.infolist() if not member.filename.endswith("/")]
         for member in members:
             inner = PurePosixPath(member.filename.replace("\\", "/"))
             if inner.is_absolute() or ".." in inner.parts or ":" in member.filename:
