@@ -1,0 +1,264 @@
+"""Several sessions, kills and a policy's work beside a run: on the Community server that is given."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from time import sleep
+
+import psycopg
+import pytest
+
+from perpmart import build as building
+from perpmart.build import build
+from perpmart.database import Connection, connect_to
+from perpmart.engine import run_pending
+from perpmart.errors import PerpmartError
+from perpmart.hypertables import Upkeep, keep_in_chunks
+from perpmart.migrations import migrate
+from tests.dbt_project.project import changed, copy_project
+
+from .market import MARKET, catch_up, disagreements, fill, snapshot
+from .rollups import buckets, faults, jobs
+from .servers import NativeServer, initialise
+
+pytestmark = pytest.mark.proof
+
+ROLLUPS = "path:dbt_project/models/rollups"
+ROUNDS = 100
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    """Models folder of a copy of the project, which `build` takes for the checkout."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(building, "PROJECT", copy_project(tmp_path))
+    yield tmp_path / "dbt_project"
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def url(native: NativeServer) -> str:
+    """Address of a database with the market, built."""
+    made = native.new_database()
+    with connect_to(made) as connection:
+        fill(connection)
+    build(made)
+    return made
+
+
+@pytest.fixture
+def connection(url: str) -> Iterator[Connection]:
+    with connect_to(url) as opened:
+        yield opened
+        opened.rollback()
+
+
+def aggregate_ids(connection: Connection) -> dict[str, int]:
+    rows = connection.execute(
+        "select user_view_name, mat_hypertable_id from _timescaledb_catalog.continuous_agg"
+    )
+    found: dict[str, int] = dict(rows.fetchall())
+    connection.rollback()
+    return found
+
+
+def test_changed_sql_makes_one_roll_up_anew_and_no_other(
+    url: str, connection: Connection, project: Path
+) -> None:
+    before, held = aggregate_ids(connection), snapshot(connection)
+    with changed(project / "models/rollups/roll_ohlcv_4h.sql", "max(high) as high", "max(high) + 0 as high"):
+        outcomes = build(url)
+    after = aggregate_ids(connection)
+    assert {name for name in before if before[name] != after[name]} == {"roll_ohlcv_4h"}
+    said = {one.name for one in outcomes if "definition has changed" in one.message}
+    assert said == {"roll_ohlcv_4h"}
+    assert disagreements(held, snapshot(connection)) == []
+    assert faults(connection) == []
+    with changed(project / "models/rollups/roll_ohlcv_4h.sql", "max(high) as high", "max(high) * 2 as high"):
+        build(url)
+    differ = {name.split(".")[0] for name in disagreements(held, snapshot(connection))}
+    assert differ
+    build(url)
+    assert disagreements(held, snapshot(connection)) == []
+
+
+def test_a_run_without_changes_touches_no_row_policy_or_chunk(url: str, connection: Connection) -> None:
+    before = buckets(connection), jobs(connection), aggregate_ids(connection)
+    build(url)
+    assert (buckets(connection), jobs(connection), aggregate_ids(connection)) == before
+
+
+def test_late_rows_reach_compressed_chunks_aggregates_and_features(
+    native: NativeServer, url: str, connection: Connection
+) -> None:
+    compressed = connection.execute(
+        "select count(compress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass))"
+        " from timescaledb_information.chunks where hypertable_schema = 'raw'"
+    ).fetchone()
+    connection.commit()
+    assert compressed is not None
+    assert compressed[0] > 3
+    before = snapshot(connection)
+    catch_up(connection)
+    run_pending(connection)
+    after = snapshot(connection)
+    differ = disagreements(before, after)
+    assert any("rollups" in name for name in differ)
+    assert any("features" in name for name in differ)
+    assert faults(connection) == []
+    twin = native.new_database()
+    with connect_to(twin) as other:
+        fill(other)
+        catch_up(other)
+    build(twin)
+    with connect_to(twin) as other:
+        assert disagreements(after, snapshot(other)) == []
+
+
+def test_late_rows_reach_compressed_features_too(url: str, connection: Connection) -> None:
+    said = keep_in_chunks(connection, upkeep=Upkeep(compress_features=30))
+    assert "features.feat_oi__interest is compressed after 30 days" in said
+    connection.execute(
+        "select compress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass)"
+        " from timescaledb_information.chunks where hypertable_schema in ('bars', 'features')"
+    )
+    connection.execute(
+        "update raw.ohlcv set close = low where time = %s", [MARKET.start + timedelta(hours=30)]
+    )
+    connection.commit()
+    before = snapshot(connection)
+    assert {run.model for run in run_pending(connection) if run.written} >= {"bars_5m", "feat_price__trend"}
+    after = snapshot(connection)
+    assert disagreements(before, after) != []
+    build(url, full_refresh=True)
+    assert disagreements(after, snapshot(connection)) == []
+
+
+@contextmanager
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run something in a thread until the block ends; what it raises is raised here."""
+    stop, raised = threading.Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            work(stop)
+        except BaseException as error:  # noqa: BLE001  # raised again below
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if raised:
+        raise raised[0]
+
+
+def test_a_policy_and_a_writer_beside_a_hundred_builds(url: str) -> None:
+    refreshed = written = 0
+
+    def policy(stop: threading.Event) -> None:
+        nonlocal refreshed
+        with connect_to(url, autocommit=True) as session:
+            names = [f"rollups.{name}" for name in aggregate_ids(session)]
+            while not stop.is_set():
+                for name in names:
+                    # As a policy's job does, over all there is: the widest chance to meet.
+                    try:
+                        session.execute(f"call refresh_continuous_aggregate('{name}', null, null)".encode())
+                        refreshed += 1
+                    except psycopg.errors.LockNotAvailable:
+                        sleep(0.01)
+
+    def writer(stop: threading.Event) -> None:
+        nonlocal written
+        with connect_to(url) as session:
+            while not stop.is_set():
+                at = MARKET.start + timedelta(minutes=5 * (written * 37 % 700))
+                session.execute("update raw.ohlcv set volume = volume * 1.01 where time = %s", [at])
+                session.commit()
+                written += 1
+                sleep(0.05)
+
+    with beside(policy), beside(writer):
+        for _ in range(ROUNDS):
+            build(url, select=ROLLUPS)
+    build(url)
+    assert refreshed > ROUNDS
+    assert written > ROUNDS
+    with connect_to(url) as session:
+        assert faults(session) == []
+        assert session.execute("select count(*) from pending").fetchone() == (0,)
+
+
+def crash(url: str) -> None:
+    """Stop the server at once: it ends all sessions and recovers from its log."""
+    with psycopg.connect(url, autocommit=True) as admin, pytest.raises(psycopg.OperationalError):
+        admin.execute(
+            "do $$ begin execute format('copy (select 1) to program ''kill -9 %s''', pg_backend_pid());"
+            " perform pg_sleep(10); end $$"
+        )
+    for _ in range(100):
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            sleep(0.1)
+        else:
+            return
+
+
+def interrupted(url: str, work: Callable[[], object], after: float) -> bool:
+    """Do some work and stop the server meanwhile; says whether that hit it."""
+    raised: list[PerpmartError | psycopg.Error] = []
+
+    def run() -> None:
+        try:
+            work()
+        except (PerpmartError, psycopg.Error) as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    sleep(after)
+    crash(url)
+    thread.join()
+    return bool(raised)
+
+
+def test_a_server_that_stops_during_init_migration_and_refresh_is_completed(native: NativeServer) -> None:
+    whole = native.new_database()
+    with connect_to(whole) as connection:
+        fill(connection)
+    build(whole)
+    url = native.new_database()
+    with psycopg.connect(url, autocommit=True) as admin:
+        for schema in ("raw", "build", "staging", "rollups", "bars", "features", "mart"):
+            admin.execute(f"drop schema {schema} cascade".encode())
+
+    def init() -> None:
+        with connect_to(url) as connection:
+            migrate(connection)
+
+    hit = [interrupted(url, init, after) for after in (0.05, 0.15)]
+    init()
+    with connect_to(url) as connection:
+        fill(connection)
+
+    def move() -> None:
+        with connect_to(url) as connection:
+            keep_in_chunks(connection)
+
+    hit += [interrupted(url, move, after) for after in (0.1, 0.3, 0.6)]
+    initialise(url)
+    hit += [interrupted(url, lambda: build(url, select=ROLLUPS), after) for after in (2.0, 3.0, 4.0)]
+    build(url)
+    assert sum(hit) >= 4
+    with connect_to(url) as connection, connect_to(whole) as other:
+        assert faults(connection) == []
+        assert disagreements(snapshot(connection), snapshot(other)) == []
+        count = "select count(*) from timescaledb_information.hypertables where hypertable_schema = 'raw'"
+        assert connection.execute(count).fetchone() == (7,)
