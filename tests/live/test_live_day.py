@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from datetime import timedelta
 from pathlib import Path
 
@@ -82,46 +81,4 @@ def test_half_an_hour_with_every_failure_and_two_kills_ends_as_a_batch_build(
     with lived(day, url, redis_url, tmp_path, kills=kills) as live:
         print("\n".join(live.lines))
         print(judge(databases, live, history))
-        check_holes(live)
-
-
-def full_day(seed: int) -> Day:
-    return make_day(
-        symbols=10,
-        bars=288,
-        history=9,
-        speed=120,
-        outage=(600, 630),
-        drops_per_hour=1.0 + seed / 100,
-        silences_per_hour=0.5,
-    )
-
-
-@pytest.mark.proof
-@pytest.mark.timeout(3600)
-def test_a_day_with_every_failure_ends_as_a_batch_build(
-    databases: Databases, redis_url: str, tmp_path: Path
-) -> None:
-    day = full_day(1)
-    url = prepare(databases, day)
-    history = databases.make(of=url)
-    with lived(day, url, redis_url, tmp_path) as live:
-        print(judge(databases, live, history), live.lines[-3:])
-        check_holes(live)
-
-
-@pytest.mark.proof
-@pytest.mark.timeout(3600)
-def test_a_day_with_ten_kills_ends_as_a_batch_build_and_shows_no_torn_vector(
-    databases: Databases, redis_url: str, tmp_path: Path
-) -> None:
-    day = full_day(2)
-    url = prepare(databases, day)
-    history = databases.make(of=url)
-    # Not within the outage: who starts while the exchange does not answer is told so, and ends.
-    chosen = random.Random(8)
-    spans = [(600, 34_000)] * 4 + [(39_000, 86_000)] * 6
-    kills = tuple(timedelta(seconds=chosen.uniform(*span)) for span in spans)
-    with lived(day, url, redis_url, tmp_path, kills=kills) as live:
-        print(judge(databases, live, history), live.lines[-3:])
         check_holes(live)
