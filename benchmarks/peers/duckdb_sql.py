@@ -1,8 +1,8 @@
 """DuckDB: raw tables in by ADBC, features by SQL's own window functions, one table back by ADBC.
 
 DuckDB's postgres extension is a binary that its server hands out at run time, so it is not part of this
-environment; Arrow batches are the fastest other way. What SQL cannot say with windows is left out: recursive
-averages (EMA, Wilder) and all that is made of them, skewness, ranks among settlements and hours.
+environment; Arrow batches are the fastest other way. What windows cannot say is left out: recursive averages
+(EMA, Wilder) and all that is made of them, skewness, ranks within windows, the time to the next settlement.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import adbc_driver_postgresql.dbapi as adbc
 import duckdb
 
+from benchmarks.peers.duckdb_features import features_query
 from benchmarks.peers.polars_bars import QUERIES
 
-BENCHMARK = "BTC/USDT"
 _BARS = """
 create table bars as
 with stamped as (
@@ -29,139 +29,96 @@ events as (
         coalesce(sum(notional) filter (where side = 'BUY'), 0) as shorts,
         count(*)::double as count, max(notional) as greatest
     from liquidations group by 1, 2
+),
+scaled as (
+    select *, funding_time + interval 1 minute as known,
+        date_diff('minute', lag(funding_time) over by_time, funding_time) / 60.0 as hours
+    from funding_rate
+    window by_time as (partition by symbol order by funding_time)
+),
+rates as (
+    select *, case when hours in (1, 2, 4, 8) then funding_rate * (8 / hours) end as r8 from scaled
+),
+settlements as (
+    select *, min(known) over (partition by symbol) as first_known,
+        lag(r8) over (partition by symbol order by known) as r8_before,
+        sum(funding_rate) over (partition by symbol order by known
+            range between interval '86399 seconds' preceding and current row) as sum_1d,
+        sum(funding_rate) over (partition by symbol order by known
+            range between interval '604799 seconds' preceding and current row) as sum_7d,
+        avg(r8) over month as r8_mean, stddev_samp(r8) over month as r8_std, count(r8) over month as r8_count
+    from rates
+    window month as (partition by symbol order by known
+        range between interval '2591999 seconds' preceding and current row)
+),
+books as (
+    select symbol, time, time_bucket(interval 5 minute, time) as slot,
+        bid_price[1] as bid, ask_price[1] as ask, bid_quantity[1] as bid_first, ask_quantity[1] as ask_first,
+        list_sum(bid_quantity[1:5]) as bid_5, list_sum(ask_quantity[1:5]) as ask_5,
+        list_sum(bid_quantity[1:20]) as bid_20, list_sum(ask_quantity[1:20]) as ask_20,
+        list_dot_product(bid_price[1:20], bid_quantity[1:20]) as bid_notional,
+        list_dot_product(ask_price[1:20], ask_quantity[1:20]) as ask_notional
+    from order_book
+),
+books_by_bar as (
+    select symbol, slot as time,
+        avg(1e4 * (ask - bid) / ((bid + ask) / 2)) as book_spread_bps,
+        avg((bid_5 - ask_5) / (bid_5 + ask_5)) as book_imbalance_5,
+        avg((bid_20 - ask_20) / (bid_20 + ask_20)) as book_imbalance_20,
+        max(time) as stamp,
+        arg_max((ask * bid_first + bid * ask_first) / (bid_first + ask_first) / ((bid + ask) / 2), time)
+            as microprice,
+        arg_max(bid_notional, time) as bid_depth, arg_max(ask_notional, time) as ask_depth
+    from books where bid < ask group by symbol, slot
+),
+last_books as (
+    select *, stamp >= time + interval 4 minute as fresh from books_by_bar
+),
+hours as (
+    select symbol, time + interval 1 hour as known,
+        close / lag(close) over (partition by symbol order by time) - 1 as return_1h_htf
+    from (
+        select symbol, time_bucket(interval 1 hour, time) as time, arg_max(close, time) as close
+        from ohlcv group by 1, 2 having count(*) = 12
+    )
+),
+quarters as (
+    select symbol, time + interval 4 hour as known, case when count(*) over last_20 = 20
+        then close / avg(close) over last_20 - 1 end as trend_4h
+    from (
+        select symbol, time_bucket(interval 4 hour, time) as time, arg_max(close, time) as close
+        from ohlcv group by 1, 2 having count(*) = 48
+    )
+    window last_20 as (partition by symbol order by time rows between 19 preceding and current row)
+),
+days as (
+    select symbol, time_bucket(interval 1 day, time) + interval 1 day as known, max(high) as day_high,
+        min(low) as day_low
+    from ohlcv group by 1, 2 having count(*) = 288
 )
 select b.* replace (b.trades::double as trades), o.time as oi_time, o.open_interest, o.open_interest_value,
-    r.time as ls_time, r.ls_ratio, r.top_ratio, f.funding_rate, f.funding_time, m.mark_price, m.index_price,
+    r.time as ls_time, r.ls_ratio, r.top_ratio, f.funding_rate, f.funding_time,
+    f.first_known, f.r8, f.r8_before,
+    f.sum_1d, f.sum_7d, f.r8_mean, f.r8_std, f.r8_count, m.mark_price, m.index_price,
     coalesce(e.longs, 0) as longs, coalesce(e.shorts, 0) as shorts, coalesce(e.count, 0) as count,
-    coalesce(e.greatest, 0) as greatest, k.close as benchmark
+    coalesce(e.greatest, 0) as greatest, k.close as benchmark,
+    l.book_spread_bps, l.book_imbalance_5, l.book_imbalance_20,
+    case when l.fresh then 1e4 * (l.microprice - 1) end as book_microprice_premium,
+    case when l.fresh then l.bid_depth end as book_depth_bid_20,
+    case when l.fresh then l.ask_depth end as book_depth_ask_20,
+    h.return_1h_htf, q.trend_4h, d.day_high, d.day_low
 from stamped as b
 asof left join open_interest as o on b.symbol = o.symbol and b.time >= o.time
 asof left join ratios as r on b.symbol = r.symbol and b.time >= r.time
-asof left join funding_rate as f
-    on b.symbol = f.symbol and b.available_at >= f.funding_time + interval 1 minute
+asof left join settlements as f on b.symbol = f.symbol and b.available_at >= f.known
+asof left join hours as h on b.symbol = h.symbol and b.available_at >= h.known
+asof left join quarters as q on b.symbol = q.symbol and b.available_at >= q.known
+asof left join days as d on b.symbol = d.symbol and b.available_at >= d.known
 left join mark_price as m on b.symbol = m.symbol and b.available_at = m.time
 left join events as e on b.symbol = e.symbol and b.time = e.time
+left join last_books as l on b.symbol = l.symbol and b.time = l.time
 left join ohlcv as k on k.symbol = 'BTC/USDT' and b.time = k.time
 """
-
-
-def _full(expression: str, n: int) -> str:
-    """Leave out windows of fewer than n rows with a value."""
-    inner = expression.partition("(")[2].rpartition(")")[0].rpartition(",")[2]
-    return f"case when count({inner}) over w{n} = {n} then {expression} over w{n} end"
-
-
-def _within(column: str, low: str, high: str, n: int) -> str:
-    bottom, top = _full(f"min({low})", n), _full(f"max({high})", n)
-    return f"({column} - {bottom}) / nullif({top} - {bottom}, 0)"
-
-
-def _over(numerator: str, denominator: str, n: int) -> str:
-    return f"{_full(f'sum({numerator})', n)} / nullif({_full(f'sum({denominator})', n)}, 0)"
-
-
-def _zscore(column: str, n: int) -> str:
-    return f"({column} - {_full(f'avg({column})', n)}) / nullif({_full(f'stddev_samp({column})', n)}, 0)"
-
-
-def _change(column: str, n: int) -> str:
-    return f"{column} / nullif(lag({column}, {n}) over s, 0) - 1"
-
-
-_STEPS = {
-    "r1": _change("close", 1),
-    "log_r1": "ln(close / lag(close) over s)",
-    "log_range_2": "ln(high / low) ** 2",
-    "gk": "0.5 * ln(high / low) ** 2 - (2 * ln(2) - 1) * ln(close / open) ** 2",
-    "delta": "2 * taker_buy_base - volume",
-    "hour_long": _full("sum(longs)", 12),
-    "hour_short": _full("sum(shorts)", 12),
-    "hour_all": _full("sum(longs + shorts)", 12),
-    "b1": _change("benchmark", 1),
-    "oi_1": _change("open_interest", 1),
-    "mfv": "case when high = low then 0 else volume * ((close - low) - (high - close)) / (high - low) end",
-    "signed": "coalesce(sign(close - lag(close) over s), 0) * volume",
-    "typical": "(high + low + close) / 3",
-    "stoch_k_14": f"100 * {_within('close', 'low', 'high', 14)}",
-    "velocity": _change("open_interest", 12),
-}
-_FEATURES = {
-    **{f"return_{n}": _change("close", n) for n in (1, 5, 20, 100, 288)},
-    "log_return_1": "log_r1",
-    "log_return_5": "ln(close / lag(close, 5) over s)",
-    **{f"realized_vol_{n}": _full("stddev_samp(log_r1)", n) for n in (20, 288)},
-    "vol_ratio_20_288": f"{_full('stddev_samp(log_r1)', 20)} / {_full('stddev_samp(log_r1)', 288)}",
-    "parkinson_vol_20": f"sqrt({_full('avg(log_range_2)', 20)} / (4 * ln(2)))",
-    "garman_klass_vol_20": f"sqrt({_full('avg(gk)', 20)})",
-    **{f"sma_{n}": _full("avg(close)", n) for n in (20, 50, 200)},
-    **{f"price_vs_sma{n}": f"close / {_full('avg(close)', n)} - 1" for n in (20, 50, 200)},
-    "price_zscore_50": _zscore("close", 50),
-    "stoch_k_14": "stoch_k_14",
-    "stoch_d_3": _full("avg(stoch_k_14)", 3),
-    "bb_width": f"4 * {_full('stddev_pop(close)', 20)} / {_full('avg(close)', 20)}",
-    "bb_position": (
-        f"(close - {_full('avg(close)', 20)}) / nullif(4 * {_full('stddev_pop(close)', 20)}, 0) + 0.5"
-    ),
-    "donchian_position_288": _within("close", "low", "high", 288),
-    "drawdown_288": f"close / {_full('max(close)', 288)} - 1",
-    "body_ratio": "(close - open) / nullif(high - low, 0)",
-    "upper_wick_ratio": "(high - greatest(open, close)) / nullif(high - low, 0)",
-    "lower_wick_ratio": "(least(open, close) - low) / nullif(high - low, 0)",
-    "volume_change": _change("volume", 1),
-    "volume_sma_20": _full("avg(volume)", 20),
-    "volume_ratio": f"volume / nullif({_full('avg(volume)', 20)}, 0)",
-    "volume_roc": _change("volume", 10),
-    "volume_zscore_288": _zscore("volume", 288),
-    "taker_buy_ratio": "taker_buy_base / nullif(volume, 0)",
-    **{
-        f"taker_imbalance_{n}": f"{_full('sum(delta)', n)} / nullif({_full('sum(volume)', n)}, 0)"
-        for n in (12, 288)
-    },
-    "cvd": "sum(delta) over s",
-    "cvd_24h": _full("sum(delta)", 288),
-    "obv": "sum(signed) over s",
-    "cmf": _over("mfv", "volume", 20),
-    "vwap_24h": _over("quote_volume", "volume", 288),
-    "price_vs_vwap_24h": f"close / ({_over('quote_volume', 'volume', 288)}) - 1",
-    "avg_trade_size": "quote_volume / nullif(trades, 0)",
-    "trades_zscore_288": _zscore("trades", 288),
-    "oi_volume_ratio": f"open_interest / nullif({_full('sum(volume)', 288)}, 0)",
-    "oi_value": "open_interest_value",
-    **{f"oi_change_{n}": _change("open_interest", n) for n in (1, 5, 20)},
-    "oi_velocity_1h": "velocity",
-    "oi_velocity_4h": f"({_change('open_interest', 48)}) / 4",
-    "oi_velocity_24h": f"({_change('open_interest', 288)}) / 24",
-    "oi_acceleration_1h": "velocity - lag(velocity, 12) over s",
-    **{f"oi_sma_{n}": _full("avg(open_interest)", n) for n in (20, 50)},
-    "oi_zscore": _zscore("open_interest", 288),
-    "funding_rate_current": "funding_rate",
-    "mark_premium": "close / mark_price - 1",
-    "mark_index_premium": "mark_price / index_price - 1",
-    "liquidation_vol_1h": "hour_all",
-    "long_liq_vol_1h": "hour_long",
-    "short_liq_vol_1h": "hour_short",
-    "net_liquidation": "hour_long - hour_short",
-    "liquidation_count_1h": _full("sum(count)", 12),
-    "max_liq_size_1h": _full("max(greatest)", 12),
-    "liq_imbalance_1h": "case when hour_all = 0 then 0 else (hour_long - hour_short) / hour_all end",
-    "liquidation_vol_24h": _full("sum(longs + shorts)", 288),
-    "liq_to_volume_1h": f"hour_all / nullif({_full('sum(quote_volume)', 12)}, 0)",
-    "liq_to_oi_1h": "hour_all / nullif(open_interest_value, 0)",
-    "ls_ratio_current": "ls_ratio",
-    "ls_ratio_change_1h": _change("ls_ratio", 12),
-    "ls_ratio_change_4h": _change("ls_ratio", 48),
-    "ls_ratio_zscore": _zscore("ls_ratio", 288),
-    "ls_top_trader_ratio": "top_ratio",
-    "ls_top_vs_global": "top_ratio / nullif(ls_ratio, 0) - 1",
-    "btc_return_1": "b1",
-    "btc_return_12": _change("benchmark", 12),
-    "corr_to_btc_288": "case when count(r1) over w288 = 288 then corr(r1, b1) over w288 end",
-    "relative_strength_288": f"{_change('close', 288)} - ({_change('benchmark', 288)})",
-    "oi_age_minutes": "date_diff('minute', oi_time, available_at)::double",
-    "ls_age_minutes": "date_diff('minute', ls_time, available_at)::double",
-    "funding_age_minutes": "date_diff('minute', funding_time, available_at)::double",
-}
-_SIZES = (3, 12, 14, 20, 50, 200, 288)
 
 
 def build(url: str, table: str) -> None:
@@ -170,27 +127,13 @@ def build(url: str, table: str) -> None:
         session.execute("set threads = 2; set TimeZone = 'UTC'")
         with connection.cursor() as cursor:
             for name, query in QUERIES.items():
-                if name not in ("order_book", "universe"):
-                    cursor.execute(query.partition(" order by ")[0])
-                    batches = cursor.fetch_record_batch()
-                    session.execute(f"create table {name} as select * from batches")
-                    del batches
+                cursor.execute(query.partition(" order by ")[0])
+                batches = cursor.fetch_record_batch()
+                session.execute(f"create table {name} as select * from batches")
+                del batches
         session.execute(_BARS)
         result = session.sql(features_query()).to_arrow_reader()
         with connection.cursor() as cursor:
             cursor.adbc_ingest(f"{table}_0", result, mode="create")
             cursor.execute(f"create view {table} as select * from {table}_0")
         connection.commit()
-
-
-def features_query() -> str:
-    """Give the query over `bars`."""
-    steps = ", ".join(f"{expression} as {name}" for name, expression in _STEPS.items())
-    features = ", ".join(f"{expression} as {name}" for name, expression in _FEATURES.items())
-    by_symbol = "partition by symbol order by time rows"
-    windows = ", ".join(f"w{n} as ({by_symbol} between {n - 1} preceding and current row)" for n in _SIZES)
-    windows = f"s as ({by_symbol} unbounded preceding), {windows}"
-    return (
-        f"with steps as (select *, {steps} from bars window {windows})"
-        f" select symbol, time, {features} from steps window {windows}"
-    )
