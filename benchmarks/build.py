@@ -15,7 +15,7 @@ from functools import partial
 import psycopg
 
 from benchmarks.equal import Comparison, compare
-from benchmarks.frame import Section, arguments, in_turn, median, seconds, show
+from benchmarks.frame import Section, Spent, arguments, in_turn, middle, show, spent
 from benchmarks.generate import fill
 from benchmarks.peers import duckdb_sql, pandas_talib, polars_adbc
 from benchmarks.scratch import empty_mart
@@ -55,7 +55,7 @@ def copy_mart(url: str) -> None:
 
 def measure(
     url: str, workers: Executor, *, repeats: int, say: Callable[[str], None] = print
-) -> tuple[dict[str, list[float]], dict[str, Comparison]]:
+) -> tuple[dict[str, list[Spent]], dict[str, Comparison]]:
     """Time all ways on a filled database in which dbt has built the models; check each peer once.
 
     Raises
@@ -70,12 +70,12 @@ def measure(
     }
     checked: dict[str, Comparison] = {}
 
-    def timed(name: str, work: Callable[[], object]) -> float:
+    def timed(name: str, work: Callable[[], object]) -> Spent:
         drop_peer(url)
-        spent = seconds(work)
+        took = spent(url, work)
         if name in peers and name not in checked:
             checked[name] = compare(url, _TABLE)
-        return spent
+        return took
 
     everything: dict[str, Callable[[], object]] = {
         OURS: lambda: build(url, full_refresh=True, threads=2),
@@ -95,14 +95,14 @@ def run(server: str, *, days: int, symbols: int, repeats: int) -> Section:
         with connect_to(url) as connection:
             rows = fill(connection, market, market.start, market.end)
         found, checked = measure(url, workers, repeats=repeats)
-    ours = median(found[OURS])
+    ours = middle(found[OURS])
     table = []
     for name, times in found.items():
-        spent = median(times)
+        wall, cpu = middle(times)
         equal = checked[name].text if name in checked else ""
-        table.append(
-            [name, f"{spent:.1f}", f"{min(times):.1f} to {max(times):.1f}", f"{spent / ours:.2f}", equal]
-        )
+        walls = [one.wall for one in times]
+        figures = (f"{wall:.1f}", f"{min(walls):.1f} to {max(walls):.1f}", f"{wall / ours.wall:.2f}")
+        table.append([name, *figures, f"{cpu:.1f}", f"{cpu / ours.cpu:.2f}", equal])
     absent = [
         f"{name} leaves out {len(one.missing)}: {', '.join(one.missing)}."
         for name, one in checked.items()
@@ -116,9 +116,13 @@ def run(server: str, *, days: int, symbols: int, repeats: int) -> Section:
     return Section(
         "Build",
         " ".join([f"{size}; {rules}.", *absent]),
-        ("way", "seconds", "from, to", "of ours", "features equal to the mart's"),
+        (
+            *("way", "seconds", "from, to", "of ours", "processor seconds", "of ours"),
+            "features equal to the mart's",
+        ),
         table,
-        {name: median(times) for name, times in found.items()},
+        {name: middle(times).wall for name, times in found.items()},
+        others=[name for name in found if name != OURS],
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.equal import Comparison, compare_frames, read_frame
-from benchmarks.frame import Section, arguments, in_turn, median, seconds, show
+from benchmarks.frame import Section, Spent, arguments, in_turn, middle, show, spent
 from benchmarks.generate import fill
 from benchmarks.peers import polars_adbc
 from benchmarks.scratch import empty_mart
@@ -38,7 +38,7 @@ def export_mart(url: str, path: Path) -> None:
 
 def measure(
     url: str, folder: Path, *, repeats: int, say: Callable[[str], None] = print
-) -> tuple[dict[str, list[float]], Comparison]:
+) -> tuple[dict[str, list[Spent]], Comparison]:
     """Time the ways on a filled database in which dbt has built the models; compare the files."""
     peer, ours = folder / "peer.parquet", folder / "ours.parquet"
 
@@ -47,9 +47,9 @@ def measure(
         export_mart(url, ours)
 
     ways = {
-        PEER: partial(seconds, lambda: polars_adbc.to_parquet(url, peer)),
-        OURS: partial(seconds, refresh_and_export),
-        EXPORT: partial(seconds, lambda: export_mart(url, ours)),
+        PEER: partial(spent, url, lambda: polars_adbc.to_parquet(url, peer)),
+        OURS: partial(spent, url, refresh_and_export),
+        EXPORT: partial(spent, url, lambda: export_mart(url, ours)),
     }
     found = in_turn(ways, repeats=repeats, say=say)
     bars = read_frame(url, "select * from bars.bars_5m").sort("symbol", "time")
@@ -64,14 +64,18 @@ def run(server: str, *, days: int, symbols: int, repeats: int) -> Section:
         with connect_to(url) as connection:
             fill(connection, market, market.start, market.end)
         found, compared = measure(url, Path(folder), repeats=repeats)
-    peer = median(found[PEER])
-    table = [[name, f"{median(times):.1f}", f"{median(times) / peer:.1f}"] for name, times in found.items()]
+    peer = middle(found[PEER])
+    table = []
+    for name, times in found.items():
+        wall, cpu = middle(times)
+        table.append([name, f"{wall:.1f}", f"{wall / peer.wall:.1f}", f"{cpu:.1f}", f"{cpu / peer.cpu:.1f}"])
     note = (
         f"{symbols} symbols x {days} days = {symbols * days * 288:,} bars, zstd; median of {repeats} in turn."
         f" The files hold the same numbers: {compared.text}."
     )
-    picture = {name: median(times) for name, times in found.items()}
-    return Section("In memory", note, ("way", "seconds", "times polars"), table, picture)
+    header = ("way", "seconds", "times polars", "processor seconds", "times polars")
+    picture = {name: middle(times).wall for name, times in found.items()}
+    return Section("In memory", note, header, table, picture, others=[PEER])
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import statistics
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from types import TracebackType
+from typing import NamedTuple
 
 import psutil
 import psycopg
@@ -43,6 +45,7 @@ class Section:
     header, rows : the table
     picture : numbers by name, for the picture; empty for none
     unit : of the picture's numbers
+    others : names in the picture that are not ours, drawn grey
     """
 
     title: str
@@ -51,6 +54,7 @@ class Section:
     rows: Sequence[Sequence[str]]
     picture: Mapping[str, float] = field(default_factory=dict)
     unit: str = "seconds"
+    others: Sequence[str] = ()
 
     @property
     def markdown(self) -> str:
@@ -87,21 +91,60 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+class Spent(NamedTuple):
+    """What a piece of work took: seconds on the wall, and of all processors together.
+
+    On a busy machine the latter is the steadier figure; it counts this process, its children and the server.
+    """
+
+    wall: float
+    cpu: float
+
+
+def spent(server: str, work: Callable[[], object]) -> Spent:
+    """Time one call, on the wall and on the processors."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        postmaster = psutil.Process(connection.info.backend_pid).parent()
+        before = _cpu_seconds(postmaster)
+        wall = seconds(work)
+        return Spent(wall, _cpu_seconds(postmaster) - before)
+
+
+def _cpu_seconds(postmaster: psutil.Process | None) -> float:
+    """Sum the processor time of this process and the server, with all their children, ended ones too."""
+    me = psutil.Process()
+    processes = [me, *me.children(recursive=True)]
+    if postmaster is not None:
+        processes += [postmaster, *postmaster.children()]
+    total = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
 def in_turn(
-    ways: Mapping[str, Callable[[], float]], *, repeats: int, say: Callable[[str], None] = print
-) -> dict[str, list[float]]:
+    ways: Mapping[str, Callable[[], Spent]], *, repeats: int, say: Callable[[str], None] = print
+) -> dict[str, list[Spent]]:
     """Run all ways one after another, several times, so that a busy minute hits all of them.
 
     Parameters
     ----------
-    ways : name and a function that does the work and gives its seconds
+    ways : name and a function that does the work and says what it took
     """
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, list[Spent]] = {name: [] for name in ways}
     for k in range(repeats):
         for name, work in ways.items():
-            found[name].append(work())
-            say(f"  {name}, run {k + 1}: {found[name][-1]:.2f} s (load {os.getloadavg()[0]:.1f})")
+            took = work()
+            found[name].append(took)
+            load = os.getloadavg()[0]
+            say(f"  {name}, run {k + 1}: {took.wall:.2f} s, {took.cpu:.2f} s of processors (load {load:.1f})")
     return found
+
+
+def middle(times: Sequence[Spent]) -> Spent:
+    """Medians of several runs."""
+    return Spent(median([one.wall for one in times]), median([one.cpu for one in times]))
 
 
 def median(values: Sequence[float]) -> float:

@@ -1,6 +1,6 @@
 """One new bar of all symbols on top of a history: seconds from raw to mart, by engine and by dbt.
 
-Usage: python -m benchmarks.increment [--symbols 10 200] [--days 7 60] [--bars 5] [--server postgresql://...]
+Usage: python -m benchmarks.increment [--sizes 10x7 10x60 200x7] [--bars 5] [--server postgresql://...]
 
 The engine's way is what `live` does (`perpmart.engine.run_pending`): the same SQL that dbt compiled, in one
 transaction. Writing the bar's rows to raw is timed apart. In a last run without a new row nothing is pending.
@@ -9,14 +9,14 @@ transaction. Writing the bar's rows to raw is timed apart. In a last run without
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import NamedTuple
 
 import psycopg
 
-from benchmarks.frame import Section, median, seconds, show
+from benchmarks.frame import Section, Spent, middle, seconds, show, spent
 from benchmarks.generate import fill
 from benchmarks.scratch import empty_mart
 from collectors.rows import Coverage, Row
@@ -30,18 +30,19 @@ from simulator.market import Kind, Market
 from simulator.presets import wide_market
 
 BAR = timedelta(minutes=5)
+SIZES = [(10, 7), (10, 60), (200, 7)]
 KINDS: tuple[Kind, ...] = ("ohlcv", "open_interest", "long_short_ratio", "funding_rate", "mark_price")
 """Books and liquidations come from streams; here they stay away, so that 200 symbols fit."""
 
 
 class Increment(NamedTuple):
-    """Median seconds of one new bar."""
+    """What one new bar took, medians."""
 
     history: int
-    write: float
-    engine: float
-    dbt: float
-    idle: float
+    write: Spent
+    engine: Spent
+    dbt: Spent
+    idle: Spent
 
 
 def write_bar(connection: Connection, market: Market, number: int) -> None:
@@ -64,58 +65,64 @@ def measure(url: str, *, days: int, symbols: int, bars: int, say: Callable[[str]
     market = wide_market(symbols=symbols, days=days, restless=True)
     with connect_to(url) as connection:
         fill(connection, market, market.start, market.end, kinds=KINDS)
-        spent = seconds(lambda: run_pending(connection))
-        say(f"  {symbols} symbols x {days} days: built in {spent:.1f} s")
+        took = seconds(lambda: run_pending(connection))
+        say(f"  {symbols} symbols x {days} days: built in {took:.1f} s")
         with psycopg.connect(url, autocommit=True) as other:
             other.execute("vacuum analyze")
         write, engine, dbt = [], [], []
         for number in range(2 * bars):
-            write.append(seconds(partial(write_bar, connection, market, number)))
+            write.append(spent(url, partial(write_bar, connection, market, number)))
             if number < bars:
-                engine.append(seconds(lambda: run_pending(connection)))
+                engine.append(spent(url, lambda: run_pending(connection)))
             else:
-                dbt.append(seconds(lambda: build(url)))
+                dbt.append(spent(url, lambda: build(url)))
         last = market.end + (2 * bars - 1) * BAR
         newest = connection.execute("select count(*) from mart.latest_features where time = %s", [last])
         assert newest.fetchone() == (symbols,)
         connection.commit()
-        idle = [seconds(lambda: run_pending(connection)) for _ in range(3)]
-    found = Increment(symbols * days * 288, *(median(times) for times in (write, engine, dbt, idle)))
+        idle = [spent(url, lambda: run_pending(connection)) for _ in range(3)]
+    found = Increment(symbols * days * 288, *(middle(times) for times in (write, engine, dbt, idle)))
     say(f"  {found}")
     return found
 
 
-def run(server: str, *, symbols: list[int], days: list[int], bars: int) -> Section:
-    """Measure every pair of sizes and give the table."""
+def run(server: str, *, sizes: Sequence[tuple[int, int]], bars: int) -> Section:
+    """Measure each pair of symbols and days and give the table."""
     table, picture = [], {}
-    for count in symbols:
-        shortest = None
-        for length in days:
-            with empty_mart(server) as url:
-                found = measure(url, days=length, symbols=count, bars=bars)
-            shortest = shortest or found
-            picture[f"{count} symbols, {length} days"] = found.engine
-            times = (found.write, found.engine, found.engine / shortest.engine, found.dbt, found.idle)
-            table.append([f"{count}", f"{length}", f"{found.history:,}", *(f"{time:.2f}" for time in times)])
+    shortest: dict[int, Increment] = {}
+    for symbols, days in sizes:
+        with empty_mart(server) as url:
+            found = measure(url, days=days, symbols=symbols, bars=bars)
+        first = shortest.setdefault(symbols, found)
+        picture[f"{symbols} symbols, {days} days"] = found.engine.wall
+        times = (found.write, found.engine, found.dbt, found.idle)
+        flat = f"{found.engine.wall / first.engine.wall:.2f} ({found.engine.cpu / first.engine.cpu:.2f})"
+        shown = [f"{wall:.2f} ({cpu:.2f})" for wall, cpu in times]
+        table.append([f"{symbols}", f"{days}", f"{found.history:,}", *shown, flat])
     what = "Klines, open interest, ratios, funding and mark prices."
-    note = f"Median of {bars} new bars each way; seconds. {what}"
+    note = f"Median of {bars} new bars each way: seconds (processor seconds). {what}"
     header = (
-        *("symbols", "days", "bars of history", "writing raw", "engine"),
-        *("of the shortest", "dbt", "engine, nothing new"),
+        *("symbols", "days", "bars of history", "writing raw", "engine", "dbt"),
+        *("engine, nothing new", "engine, of the shortest history"),
     )
     return Section("One new bar", note, header, table, picture)
+
+
+def pair(text: str) -> tuple[int, int]:
+    """Read a size as it is written on the command line: symbols x days, 10x7."""
+    symbols, _, days = text.partition("x")
+    return int(symbols), int(days)
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server")
-    parser.add_argument("--symbols", type=int, nargs="+", default=[10, 200])
-    parser.add_argument("--days", type=int, nargs="+", default=[7, 60])
+    parser.add_argument("--sizes", type=pair, nargs="+", default=SIZES, help="symbols x days, as 10x7 10x60")
     parser.add_argument("--bars", type=int, default=5)
     options = parser.parse_args()
     server = options.server or database_url(load_settings())
-    show(run(server, symbols=options.symbols, days=options.days, bars=options.bars), server)
+    show(run(server, sizes=options.sizes, bars=options.bars), server)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
-from benchmarks.frame import Section, arguments, in_turn, median, seconds, show
+from benchmarks.frame import Section, Spent, arguments, in_turn, middle, show, spent
 from benchmarks.scratch import raw_tables
 from collectors.rows import Row
 from collectors.tables import TABLES
@@ -63,17 +63,17 @@ def write(connection: Connection, rows: Sequence[Row], now: datetime) -> None:
 
 def measure(
     url: str, kind: Kind, count: int, *, repeats: int, say: Callable[[str], None] = print
-) -> dict[str, float]:
-    """Give rows a second of each way for one kind of rows."""
+) -> dict[str, Spent]:
+    """Give seconds a row of each way for one kind of rows."""
     rows, now = rows_of(kind, count)
     few = rows[: max(1, count // SHARE)]
     with connect_to(url) as connection:
 
-        def timed(work: Callable[[], None], *, empty: bool) -> float:
+        def timed(work: Callable[[], None], *, empty: bool) -> Spent:
             if empty:
                 connection.execute(f"truncate {kind}, changes, revisions".encode())
                 connection.commit()
-            return seconds(work)
+            return spent(url, work)
 
         ways = {
             "COPY alone": partial(timed, partial(copy_alone, connection, rows), empty=True),
@@ -83,7 +83,7 @@ def measure(
         }
         found = in_turn(ways, repeats=repeats, say=say)
     sizes = {name: len(few) if name == "executemany" else len(rows) for name in found}
-    return {name: sizes[name] / median(times) for name, times in found.items()}
+    return {name: Spent(*(figure / sizes[name] for figure in middle(times))) for name, times in found.items()}
 
 
 def run(server: str, *, rows: int, repeats: int) -> Section:
@@ -93,12 +93,22 @@ def run(server: str, *, rows: int, repeats: int) -> Section:
         for kind in KINDS:
             found = measure(url, kind, rows, repeats=repeats)
             floor = found["COPY alone"]
-            table += [[kind, way, f"{rate:,.0f}", f"{floor / rate:.2f}"] for way, rate in found.items()]
+            for way, (wall, cpu) in found.items():
+                times = (f"{wall / floor.wall:.2f}", f"{cpu / floor.cpu:.2f}")
+                table.append([kind, way, f"{1 / wall:,.0f}", f"{1 / cpu:,.0f}", *times])
     note = (
         f"{rows:,} rows of ten symbols in one call (executemany: a tenth of them), Python objects in, one"
         f" connection; median of {repeats} in turn."
     )
-    return Section("Ingest", note, ("rows", "way", "rows a second", "times COPY's time"), table)
+    header = (
+        "rows",
+        "way",
+        "rows a second",
+        "rows a processor second",
+        "times COPY",
+        "times COPY's processors",
+    )
+    return Section("Ingest", note, header, table)
 
 
 def main() -> None:

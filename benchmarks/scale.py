@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks.frame import MemoryWatch, Section, seconds, show
+from benchmarks.frame import MemoryWatch, Section, show, spent
 from benchmarks.generate import KINDS, fill
 from benchmarks.scratch import empty_mart
 from perpmart.build import build
@@ -27,6 +27,7 @@ class Build(NamedTuple):
 
     bars: int
     seconds: float
+    cpu: float
     sessions: float
     python: float
     disk: float
@@ -38,14 +39,14 @@ def measure(url: str, *, days: int, symbols: int, say: Callable[[str], None] = p
     with connect_to(url) as connection:
         fill(connection, market, market.start, market.end, kinds=WITHOUT_BOOKS)
     with MemoryWatch(url) as memory:
-        spent = seconds(lambda: build(url, threads=2))
+        wall, cpu = spent(url, lambda: build(url, threads=2))
     with connect_to(url) as connection:
         row = connection.execute(
             "select (select count(*) from bars.bars_5m), pg_database_size(current_database()) / 1048576.0"
         ).fetchone()
     assert row is not None
     assert row[0] == symbols * days * 288
-    found = Build(row[0], spent, memory.sessions, memory.python, float(row[1]))
+    found = Build(row[0], wall, cpu, memory.sessions, memory.python, float(row[1]))
     say(f"  {found}")
     return found
 
@@ -58,14 +59,14 @@ def run(server: str, *, days: list[int], symbols: int) -> Section:
             found = measure(url, days=length, symbols=symbols)
         pace = found.seconds / found.bars * 1e6
         picture[f"{found.bars:,} bars"] = pace
-        sizes = (pace, found.sessions, found.python, found.disk)
+        sizes = (pace, found.cpu / found.bars * 1e6, found.sessions, found.python, found.disk)
         table.append([f"{found.bars:,}", f"{found.seconds:.1f}", *(f"{size:,.0f}" for size in sizes)])
     note = (
         f"{symbols} symbols, one full build each through dbt with 2 threads, no order books. Memory of"
         " the database: private memory of all sessions together, shared buffers not counted."
     )
     header = (
-        *("bars", "seconds", "seconds a million bars"),
+        *("bars", "seconds", "seconds a million bars", "processor seconds a million bars"),
         *("database, MiB at most", "Python, MiB at most", "database on disk, MiB"),
     )
     return Section("Scale", note, header, table, picture, "seconds a million bars")

@@ -24,7 +24,7 @@ def pandas_peer(url: str, table: str) -> None:
         pandas_talib.build(url, table, workers)
 
 
-PEERS = [(polars_adbc.build, 170), (pandas_peer, 170), (duckdb_sql.build, 144)]
+PEERS = [(polars_adbc.build, 170), (pandas_peer, 170), (duckdb_sql.build, 142)]
 NAMES = ["polars", "pandas", "duckdb"]
 
 
