@@ -58,7 +58,7 @@ docs: up ## dbt's documentation as one page, target/static_index.html
 	@. $(STATE)/env; $(BIN)/dbt docs generate --static
 
 bench: up ## The same work by perpmart and by what you would pick instead; figures go to docs/benchmarks.md
-	@$(BIN)/python -m benchmarks --write docs/benchmarks.md $(BENCH)
+	@$(BIN)/python -u -m benchmarks --write docs/benchmarks.md $(BENCH)
 
 lock: setup ## Write requirements.lock anew from pyproject.toml, for every Python and platform
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra ml --extra bench --generate-hashes --no-header \
