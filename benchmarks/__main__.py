@@ -62,14 +62,16 @@ def _arguments() -> argparse.Namespace:
 
 
 def _benchmarks(server: str, options: argparse.Namespace) -> Mapping[str, Callable[[], Section]]:
-    size = {"days": options.days, "symbols": options.symbols, "repeats": options.repeats}
+    symbols = options.symbols
+    size = {"days": options.days, "symbols": symbols, "repeats": options.repeats}
+    few = min(options.days, 10)
     return {
         "build": lambda: build.run(server, **size),
         "files": lambda: files.run(server, **size),
         "increment": lambda: increment.run(server, sizes=options.sizes, bars=options.bars),
-        "scale": lambda: scale.run(server, days=options.scale, symbols=options.symbols),
+        "scale": lambda: scale.run(server, days=options.scale, symbols=symbols),
         "ingest": lambda: ingest.run(server, rows=options.rows, repeats=options.repeats),
-        "features": lambda: feature_cost.run(server, days=min(options.days, 10), symbols=options.symbols, repeats=2),
+        "features": lambda: feature_cost.run(server, days=few, symbols=symbols, repeats=2),
     }
 
 
