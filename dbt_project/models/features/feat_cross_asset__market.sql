@@ -102,7 +102,8 @@ members as (
     left join {{ ref('feat_funding__rates') }} as funding
         on b.symbol = funding.symbol and b.time = funding.time and {{ from_scope_start(symbol='funding.symbol', time='funding.time') }}
     where b.time >= (select scope_start())
-    offset 0 -- else the membership would be asked for wherever a rank uses it
+    -- Keeps the membership from being asked for anew wherever a rank uses it.
+    offset 0 -- noqa: AM09
 ),
 
 features as (
