@@ -41,6 +41,9 @@ create table if not exists definitions (
 );
 comment on table definitions is 'From what each continuous aggregate was made. One row per roll-up; none on servers without them';
 comment on column definitions.definition_hash is 'Hash of the model''s SQL and of what it calls, as it was made';
+alter table definitions add column if not exists raw_was_emptied boolean not null default false;
+comment on column definitions.raw_was_emptied is
+'Whether its raw table was truncated since its last refresh: then rows that raw lacks are to go, and are not history';
 comment on column definitions.refreshed_at is 'When its first refresh was complete, UTC; null until then, and the hash is not valid';
 
 create table if not exists taken_changes (

@@ -105,13 +105,20 @@ begin
         select pg_current_snapshot() as snapshot
     ),
     fresh as (
-        select c.stream, c.symbol, min(c.from_time) as from_time
+        select c.stream, c.symbol, min(c.from_time) as from_time, max(c.to_time) as to_time
         from changes as c
         where c.xid >= pg_snapshot_xmin(last.snapshot) and not pg_visible_in_snapshot(c.xid, last.snapshot)
         group by c.stream, c.symbol
     ),
     advanced as (
         update taken_changes set snapshot = (select snapshot from seen)
+    ),
+    emptied as (
+        update definitions as d set raw_was_emptied = true
+        from fresh as f
+        inner join models as m on f.stream = any(m.streams)
+        -- Only a truncate means every symbol at every time.
+        where d.model = m.model and f.symbol = '*' and f.from_time = '-infinity' and f.to_time = 'infinity'
     )
     insert into pending (model, symbol, from_time)
     select m.model, f.symbol, case when isfinite(f.from_time) then bar_open(f.from_time) - interval '5 minutes' else f.from_time end

@@ -132,9 +132,11 @@ comment on function rollups_to_refresh is
 
 create or replace function refresh_window(m models, first_changed timestamptz, out from_time timestamptz, out to_time timestamptz)
 language plpgsql stable
+set search_path from current
 as $$
 declare
-    history constant timestamptz := kept_history(m);
+    was_emptied constant boolean := exists (select 1 from definitions as d where d.model = m.model and d.raw_was_emptied);
+    history constant timestamptz := case when not was_emptied then kept_history(m) end;
 begin
     -- The bucket that is still filling is left to be computed at each look, unless somebody has already refreshed it.
     to_time := greatest(bucket(m, last_kline() + interval '5 minutes'), watermark(m.relation));
@@ -170,7 +172,7 @@ as $$
 declare
     m models%rowtype;
 begin
-    update definitions set refreshed_at = coalesce(refreshed_at, clock_timestamp()) where model = p_model;
+    update definitions set refreshed_at = coalesce(refreshed_at, clock_timestamp()), raw_was_emptied = false where model = p_model;
     update models as t set definition_hash = d.definition_hash
     from definitions as d where t.model = p_model and d.model = p_model and t.definition_hash is distinct from d.definition_hash;
     select * into strict m from models where model = p_model;

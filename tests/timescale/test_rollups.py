@@ -104,3 +104,12 @@ def test_a_delete_from_a_compressed_table_goes_through_delete_rows(filled: Conne
     filled.commit()
     refresh_rollups(filled)
     assert [fault for fault in faults(filled) if "liquidations" not in fault] == []
+
+
+def test_of_a_table_that_is_emptied_no_bucket_is_left(filled: Connection) -> None:
+    filled.execute("truncate raw.liquidations")
+    filled.commit()
+    refresh_rollups(filled)
+    assert filled.execute("select count(*) from rollups.roll_liquidations_5m").fetchone() == (0,)
+    assert faults(filled) == []
+    filled.rollback()
