@@ -25,7 +25,7 @@ HEAD = """# Licences
 
 What `requirements.lock` installs and under which licence, as the packages say themselves; written by
 `python .ci/audit.py --write`, compared by `make audit` and a test. Packages for another platform or Python
-are left out. AGPL, SSPL and source-available licences are refused.
+are listed once it has been written there. AGPL, SSPL and source-available licences are refused.
 
 | package | licence |
 |---|---|
@@ -43,7 +43,9 @@ def main(arguments: list[str]) -> int:
     """Audit, or with ``--write`` write the page; return the exit code."""
     packages = list(locked_packages(LOCK))
     if "--write" in arguments:
-        PAGE.write_text(page(packages), encoding="utf-8")
+        kept = listed_elsewhere(packages, PAGE, LOCK)
+        ordered = sorted([*packages, *kept], key=lambda package: package.name.lower())
+        PAGE.write_text(page(ordered), encoding="utf-8")
         print(f"written: {PAGE.relative_to(REPOSITORY)}")
         return 0
     problems = licence_problems(packages, PAGE)
@@ -85,6 +87,14 @@ def licence_of(package: Distribution) -> str:
         return ", ".join(classified)
     lines = str(about.get("License") or "").strip().splitlines()
     return (lines[0][:60].replace("|", "/") if lines else "") or "not said"
+
+
+def listed_elsewhere(packages: list[Package], written: Path, lock: Path) -> list[Package]:
+    """Give the locked packages of the page that another Python or platform has installed."""
+    here = {package.name for package in packages}
+    cells = [line.split(" | ") for line in written.read_text(encoding="utf-8").splitlines()]
+    rows = [Package(row[0].removeprefix("| "), row[1].removesuffix(" |")) for row in cells if len(row) == 2]
+    return [row for row in rows if row.name in set(locked_names(lock)) - here]
 
 
 def page(packages: list[Package]) -> str:

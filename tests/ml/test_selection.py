@@ -306,6 +306,7 @@ def test_forward_validation_trains_on_all_before_and_is_purged() -> None:
         ForwardValidation(labels, n_splits=5, test_share=0.2)
 
 
+@pytest.mark.proof
 def test_selectors_work_inside_scikit_learn() -> None:
     frame, target, _ = planted(700, 8)
     labels = target[["available_at", "t_end"]]

@@ -328,6 +328,7 @@ def test_they_work_inside_scikit_learn() -> None:
     assert np.isfinite(nested).all()
 
 
+@pytest.mark.proof
 def test_without_the_purge_overlapping_labels_flatter_a_level_feature() -> None:
     def score(labels: pd.DataFrame, level: pd.DataFrame, y: pd.Series) -> float:
         cv = PurgedKFold(labels, n_splits=10, embargo=timedelta(0))
