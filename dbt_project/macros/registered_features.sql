@@ -18,19 +18,21 @@
     {{ return(features) }}
 {% endmacro %}
 
-{# The bars, each with the features of its groups: left joins by key, so that planning stays quick over many chunks. #}
+{# The bars, each with the features of its groups: left joins by key, so that planning stays quick over many chunks. The
+   calendar needs nothing but the bar itself, so it stands for the bars: joined to them, it would be read as a whole
+   for a single row. #}
 {% macro features_by_bar(only_group=none) %}
     {%- set features = registered_features(only_group) -%}
     select
-        bars.symbol,
-        bars.time,
-        bars.available_at
+        feat_time__calendar.symbol,
+        feat_time__calendar.time,
+        feat_time__calendar.available_at
         {%- for feature in features %},
         {{ feature.model }}.{{ feature.name }}
         {%- endfor %}
-    from {{ ref('bars_5m') }} as bars
-    {%- for model, group in features | groupby('model') %}
+    from {{ ref('feat_time__calendar') }} as feat_time__calendar
+    {%- for model, group in features | rejectattr('model', 'equalto', 'feat_time__calendar') | groupby('model') %}
     left join {{ group[0].relation }} as {{ model }}
-        on bars.symbol = {{ model }}.symbol and bars.time = {{ model }}.time
+        on feat_time__calendar.symbol = {{ model }}.symbol and feat_time__calendar.time = {{ model }}.time
     {%- endfor %}
 {% endmacro %}
