@@ -147,3 +147,17 @@ def test_an_autocommit_connection_serves_as_well(url: str) -> None:
     with connect_to(url, autocommit=True) as connection:
         assert migrate(connection)
         assert migrate(connection) == []
+
+
+@pytest.mark.parametrize(("chosen", "found"), [(None, "6"), ("12", "12")])
+def test_joins_of_the_mart_are_planned_quickly_unless_somebody_chose_otherwise(
+    url: str, empty: Connection, chosen: str | None, found: str
+) -> None:
+    name = empty.info.dbname
+    if chosen is not None:
+        empty.execute(f'alter database "{name}" set join_collapse_limit = {chosen}'.encode())
+        empty.commit()
+    with connect_to(url) as migrating:
+        migrate(migrating)
+    with connect_to(url) as later:
+        assert later.execute("show join_collapse_limit").fetchone() == (found,)
