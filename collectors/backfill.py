@@ -8,6 +8,7 @@ revised.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from collectors.client import BinanceFuturesClient
 from collectors.collection import CollectionResult, KindResult, ProgressCallback, merge_results
 from collectors.coverage import Connection
-from collectors.errors import CollectorError, RangeError, UnknownSymbolError
+from collectors.errors import CollectorError, ExchangeError, RangeError, UnknownSymbolError
 from collectors.history import HistoryReader, gather_or_cancel
 from collectors.kinds import KINDS, STREAM_ONLY, kind_named
 from collectors.rows import Instrument, Row
@@ -27,6 +28,8 @@ When = datetime | date | str
 
 FIRST_ATTEMPTS = 3
 """Tries of the first request: an exchange that is not there shall be named soon."""
+
+_log = logging.getLogger(__name__)
 
 
 class HistoricalDataCollector:
@@ -90,13 +93,27 @@ class HistoricalDataCollector:
         RangeError
             When the range is reversed or unreadable.
         ExchangeError
-            When the exchange does not answer, refuses, or answers nonsense. What was read before stays.
+            When the exchange does not answer, refuses, or answers nonsense. What was read before stays, and
+            an answer that makes no sense is kept in ``rejects``.
         DatabaseError
             When the database fails; what was written before stays.
         """
         return await self._collect(symbols, start_date, end_date, concurrent=False)
 
     async def _collect(
+        self, symbols: str | Iterable[str], start_date: When, end_date: When | None, *, concurrent: bool
+    ) -> CollectionResult:
+        """Collect; pages that cannot be read are kept before their error goes on."""
+        try:
+            return await self._collect_all(symbols, start_date, end_date, concurrent=concurrent)
+        except ExchangeError:
+            broken = self._client.take_broken()
+            await self._store.refuse(broken, now=self._client.now())
+            for page in broken:
+                _log.warning("kept in raw.rejects: %s", page.origin)
+            raise
+
+    async def _collect_all(
         self, symbols: str | Iterable[str], start_date: When, end_date: When | None, *, concurrent: bool
     ) -> CollectionResult:
         began = time.monotonic()

@@ -8,8 +8,6 @@ from typing import Any
 from collectors.rows import Refusal, Row
 from collectors.tables import TABLES, Table
 
-_PAYLOAD_LIMIT = 16_384
-
 
 @dataclass(slots=True)
 class Batch:
@@ -94,6 +92,6 @@ def _storable(value: object) -> bool:
     return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
-def printable(text: str) -> str:
-    """Cut a payload and keep it free of what PostgreSQL's text cannot hold."""
-    return text[:_PAYLOAD_LIMIT].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+def printable(text: str, longest: int) -> str:
+    """Cut a text and keep it free of what PostgreSQL's text cannot hold."""
+    return text[:longest].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

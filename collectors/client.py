@@ -6,16 +6,13 @@ makes of the answer. Walking through history page by page is the work of `collec
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
+from functools import partial
 
-from collectors import parse, parse_now
-from collectors.errors import BanError, ExchangeError, RateLimitError, backoff_delays, is_retryable
-from collectors.limits import KLINES_PAGE, Pool, RateLimiter, depth_weight, klines_weight
+from collectors import endpoints, parse, parse_now
+from collectors.endpoints import Params
+from collectors.limits import KLINES_PAGE, depth_weight, klines_weight
+from collectors.questioner import Questioner
 from collectors.rows import (
     FundingRate,
     Instrument,
@@ -26,67 +23,18 @@ from collectors.rows import (
     OrderBookSnapshot,
 )
 from collectors.symbols import canonical_symbol, exchange_symbol
-from collectors.transport import Endpoint, Params, Transport
 
-BASE_URL = "https://fapi.binance.com"
 STATISTICS_PAGE = 500
 """Rows a page of open interest or ratios, the exchange's maximum."""
 
 FUNDING_PAGE = 1000
 """Rows a page of settlements, the exchange's maximum; one more is answered by an error object."""
 
-TIMEOUT = 20.0
-"""Seconds for a whole answer."""
 
-ATTEMPTS = 8
-"""Tries of one request before its error is raised: about a minute of outage is ridden out."""
-
-QUIET = 60.0
-"""Seconds of silence after a 429 that does not say how long."""
-
-_TIME = Endpoint("/fapi/v1/time", "fapiPublicGetTime")
-_EXCHANGE_INFO = Endpoint("/fapi/v1/exchangeInfo", "fapiPublicGetExchangeInfo")
-_KLINES = Endpoint("/fapi/v1/klines", "fapiPublicGetKlines")
-_MARK_KLINES = Endpoint("/fapi/v1/markPriceKlines", "fapiPublicGetMarkPriceKlines")
-_INDEX_KLINES = Endpoint("/fapi/v1/indexPriceKlines", "fapiPublicGetIndexPriceKlines")
-_DEPTH = Endpoint("/fapi/v1/depth", "fapiPublicGetDepth")
-_PREMIUM_INDEX = Endpoint("/fapi/v1/premiumIndex", "fapiPublicGetPremiumIndex")
-_FUNDING_RATE = Endpoint("/fapi/v1/fundingRate", "fapiPublicGetFundingRate", Pool.FUNDING)
-_FUNDING_INFO = Endpoint("/fapi/v1/fundingInfo", "fapiPublicGetFundingInfo", Pool.FUNDING)
-_OPEN_INTEREST = Endpoint("/futures/data/openInterestHist", "fapiDataGetOpenInterestHist", Pool.STATISTICS)
-_RATIO_METHODS = {
-    "global_account": "fapiDataGetGlobalLongShortAccountRatio",
-    "top_account": "fapiDataGetTopLongShortAccountRatio",
-    "top_position": "fapiDataGetTopLongShortPositionRatio",
-    "taker_volume": "fapiDataGetTakerlongshortRatio",
-}
-_RATIOS = {
-    ratio_type: Endpoint(parse.RATIO_ENDPOINTS[ratio_type], method, Pool.STATISTICS)
-    for ratio_type, method in _RATIO_METHODS.items()
-}
-
-_log = logging.getLogger(__name__)
-
-
-class BinanceFuturesClient:
+class BinanceFuturesClient(Questioner):
     """Asks the exchange for market data; use it as ``async with BinanceFuturesClient() as client``.
 
-    Parameters
-    ----------
-    base_url : str
-        Root of the exchange, or of a simulator.
-    limiter : RateLimiter, optional
-        Share one between clients behind the same address.
-    timeout : float
-        Seconds for a whole answer.
-    attempts : int
-        Tries of one request in all.
-    connections : int
-        Requests in flight at once.
-    first_delay : float
-        Seconds before the second try; it doubles from then on.
-    sleep : callable
-        Sleeps so many seconds; tests pass one that does not.
+    Its parameters are those of `Questioner`.
 
     Notes
     -----
@@ -101,47 +49,9 @@ class BinanceFuturesClient:
     ...         return await client.fetch_klines("SOL/USDT", limit=3)
     """
 
-    def __init__(
-        self,
-        base_url: str = BASE_URL,
-        *,
-        limiter: RateLimiter | None = None,
-        timeout: float = TIMEOUT,
-        attempts: int = ATTEMPTS,
-        connections: int = 16,
-        first_delay: float = 0.5,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self.base_url = base_url
-        self.limiter = limiter or RateLimiter()
-        self.requests = 0
-        self.retries = 0
-        self._attempts = attempts
-        self._first_delay = first_delay
-        self._sleep = sleep
-        self._offset = timedelta(0)
-        self._in_flight = asyncio.Semaphore(connections)
-        self._transport = Transport(base_url, timeout=timeout, on_used_weight=self.limiter.learn_weight)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._transport.close()
-
-    def now(self) -> datetime:
-        """Give the exchange's clock (UTC), as far as the last `server_time` told it."""
-        return datetime.now(UTC) + self._offset
-
     async def server_time(self, *, attempts: int | None = None) -> datetime:
         """Ask the exchange's clock (UTC), and remember how far ours is off."""
-        payload = await self._request(_TIME, {}, attempts=attempts)
-        time = parse_now.parse_server_time(payload)
+        time = await self._ask(endpoints.TIME, {}, parse_now.parse_server_time, attempts=attempts)
         self._offset = time - datetime.now(UTC)
         return time
 
@@ -156,8 +66,8 @@ class BinanceFuturesClient:
     ) -> list[Kline]:
         """Fetch bars that open in ``[start, end)``, oldest first; the forming one is among them."""
         params = {**_asked(symbol, limit, start, end), "interval": timeframe}
-        payload = await self._request(_KLINES, params, cost=klines_weight(limit))
-        return parse.parse_klines(payload, symbol=canonical_symbol(symbol), timeframe=timeframe)
+        read = partial(parse.parse_klines, symbol=canonical_symbol(symbol), timeframe=timeframe)
+        return await self._ask(endpoints.KLINES, params, read, cost=klines_weight(limit))
 
     async def fetch_mark_price_klines(
         self,
@@ -170,8 +80,8 @@ class BinanceFuturesClient:
     ) -> list[parse.PricePoint]:
         """Fetch the mark price at the end of each bar that opens in ``[start, end)``."""
         params = {**_asked(symbol, limit, start, end), "interval": timeframe}
-        payload = await self._request(_MARK_KLINES, params, cost=klines_weight(limit))
-        return parse.parse_price_klines(payload, endpoint=_MARK_KLINES.path, timeframe=timeframe)
+        read = partial(parse.parse_price_klines, endpoint=endpoints.MARK_KLINES.path, timeframe=timeframe)
+        return await self._ask(endpoints.MARK_KLINES, params, read, cost=klines_weight(limit))
 
     async def fetch_index_price_klines(
         self,
@@ -186,8 +96,8 @@ class BinanceFuturesClient:
         params = {**_asked(symbol, limit, start, end), "interval": timeframe}
         # This endpoint alone asks for a pair.
         params["pair"] = params.pop("symbol")
-        payload = await self._request(_INDEX_KLINES, params, cost=klines_weight(limit))
-        return parse.parse_price_klines(payload, endpoint=_INDEX_KLINES.path, timeframe=timeframe)
+        read = partial(parse.parse_price_klines, endpoint=endpoints.INDEX_KLINES.path, timeframe=timeframe)
+        return await self._ask(endpoints.INDEX_KLINES, params, read, cost=klines_weight(limit))
 
     async def fetch_open_interest_history(
         self,
@@ -200,8 +110,8 @@ class BinanceFuturesClient:
     ) -> list[OpenInterest]:
         """Fetch open interest stamped in ``[start, end)``; the exchange keeps 30 days."""
         params = {**_asked(symbol, limit, start, end), "period": period}
-        payload = await self._request(_OPEN_INTEREST, params)
-        return parse.parse_open_interest(payload, symbol=canonical_symbol(symbol), period=period)
+        read = partial(parse.parse_open_interest, symbol=canonical_symbol(symbol), period=period)
+        return await self._ask(endpoints.OPEN_INTEREST, params, read)
 
     async def fetch_long_short_ratio(
         self,
@@ -215,10 +125,13 @@ class BinanceFuturesClient:
     ) -> list[LongShortRatio]:
         """Fetch ratios of a kind (`collectors.rows.RATIO_TYPES`) stamped in ``[start, end)``; 30 days."""
         params = {**_asked(symbol, limit, start, end), "period": period}
-        payload = await self._request(_RATIOS[ratio_type], params)
-        return parse.parse_long_short_ratio(
-            payload, symbol=canonical_symbol(symbol), period=period, ratio_type=ratio_type
+        read = partial(
+            parse.parse_long_short_ratio,
+            symbol=canonical_symbol(symbol),
+            period=period,
+            ratio_type=ratio_type,
         )
+        return await self._ask(endpoints.RATIOS[ratio_type], params, read)
 
     async def fetch_funding_rates(
         self,
@@ -229,61 +142,32 @@ class BinanceFuturesClient:
         limit: int = FUNDING_PAGE,
     ) -> list[FundingRate]:
         """Fetch settlements stamped in ``[start, end)``, oldest first."""
-        return parse.parse_funding_rates(
-            await self._request(_FUNDING_RATE, _asked(symbol, limit, start, end))
-        )
+        params = _asked(symbol, limit, start, end)
+        return await self._ask(endpoints.FUNDING_RATE, params, parse.parse_funding_rates)
 
     async def fetch_funding_info(self) -> dict[str, int]:
         """Fetch the hours between settlements, by exchange symbol; who is absent has 8."""
-        return parse_now.parse_funding_info(await self._request(_FUNDING_INFO, {}))
+        return await self._ask(endpoints.FUNDING_INFO, {}, parse_now.parse_funding_info)
 
     async def fetch_order_book(
         self, symbol: str, *, levels: int = parse_now.DEPTH_LEVELS
     ) -> OrderBookSnapshot:
         """Fetch the best levels of the book as they are now."""
         params: Params = {"symbol": exchange_symbol(symbol), "limit": levels}
-        payload = await self._request(_DEPTH, params, cost=depth_weight(levels))
-        return parse_now.parse_order_book(payload, symbol=canonical_symbol(symbol), levels=levels)
+        read = partial(parse_now.parse_order_book, symbol=canonical_symbol(symbol), levels=levels)
+        return await self._ask(endpoints.DEPTH, params, read, cost=depth_weight(levels))
 
     async def fetch_premium_index(self, symbol: str | None = None) -> list[MarkPrice]:
         """Fetch mark price, index price and expected funding as they are now, of one symbol or of all."""
         params: Params = {} if symbol is None else {"symbol": exchange_symbol(symbol)}
-        payload = await self._request(_PREMIUM_INDEX, params, cost=10 if symbol is None else 1)
-        return parse_now.parse_premium_index(payload)
+        cost = 10 if symbol is None else 1
+        return await self._ask(endpoints.PREMIUM_INDEX, params, parse_now.parse_premium_index, cost=cost)
 
     async def fetch_exchange_info(self) -> list[Instrument]:
         """Fetch the perpetuals listed now, with their funding intervals: two requests."""
         hours = await self.fetch_funding_info()
-        payload = await self._request(_EXCHANGE_INFO, {})
-        return parse_now.parse_exchange_info(payload, funding_hours=hours)
-
-    async def _request(
-        self, endpoint: Endpoint, params: Params, *, cost: int = 1, attempts: int | None = None
-    ) -> object:
-        """Send a request until it is answered, at most ``attempts`` times."""
-        tries = attempts or self._attempts
-        delays = backoff_delays(retries=tries - 1, first=self._first_delay)
-        while True:
-            await self.limiter.acquire(endpoint.pool, cost)
-            try:
-                async with self._in_flight:
-                    self.requests += 1
-                    return await self._transport.get(endpoint, params)
-            except ExchangeError as error:
-                self._keep_quiet(error)
-                delay = next(delays, None)
-                if delay is None or not is_retryable(error):
-                    raise
-                self.retries += 1
-                _log.info("asking again", extra={"endpoint": endpoint.path, "error": str(error)})
-            await self._sleep(delay)
-
-    def _keep_quiet(self, error: ExchangeError) -> None:
-        """Close the limiter's gate for as long as the answer says."""
-        if isinstance(error, BanError):
-            self.limiter.stop(error, seconds=error.retry_after or QUIET)
-        elif isinstance(error, RateLimitError):
-            self.limiter.pause(QUIET if error.retry_after is None else error.retry_after)
+        read = partial(parse_now.parse_exchange_info, funding_hours=hours)
+        return await self._ask(endpoints.EXCHANGE_INFO, {}, read)
 
 
 def _asked(symbol: str, limit: int, start: datetime | None, end: datetime | None) -> dict[str, str | int]:

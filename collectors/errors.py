@@ -34,7 +34,7 @@ from perpmart.errors import PerpmartError
 
 _SHOWN = 120
 _BANNED_UNTIL = re.compile(r"banned until (\d{12,16})")
-_SERVER_CODES = frozenset({-1000, -1001, -1006, -1007, -1008, -1016})
+_SERVER_CODES = frozenset({"-1000", "-1001", "-1006", "-1007", "-1008", "-1016"})
 
 
 class CollectorError(PerpmartError):
@@ -143,7 +143,14 @@ class MalformedError(ExchangeError):
 
 
 class NotJsonError(MalformedError):
-    """The answer is no JSON: a page of something in between, or a body cut short."""
+    """The answer is no JSON: a page of something in between, or a body cut short.
+
+    ``body`` is what came; empty when it was cut short.
+    """
+
+    def __init__(self, endpoint: str, reason: str, *, body: str = "") -> None:
+        super().__init__(endpoint, reason)
+        self.body = body
 
 
 class MissingFieldError(MalformedError):
@@ -275,7 +282,7 @@ def error_from_response(
         return RestrictedLocationError(endpoint, f"not served from this location: {reason}")
     if code == "-1121":
         return UnknownSymbolError(endpoint, f"unknown symbol {symbol}: {reason}", symbol=symbol)
-    if status >= 500 or status == 408 or (code.lstrip("-").isdigit() and int(code) in _SERVER_CODES):
+    if status >= 500 or status == 408 or code in _SERVER_CODES:
         return ServerFaultError(endpoint, reason)
     return RefusedError(endpoint, reason, code=code)
 

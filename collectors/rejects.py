@@ -1,8 +1,8 @@
 """What was refused: listed, explained, and submitted once more.
 
 A refused row comes back as what it was: a line of a file (read again by the columns noted with it, the file
-is not needed), a row that broke a rule of its table, a message of a stream. Rules may have changed since, a
-bar that was forming has closed, a parser has been mended.
+is not needed), a row that broke a rule of its table, a message of a stream, a whole page of REST. Rules may
+have changed since, a bar that was forming has closed, a parser has been mended.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args, get_origin, ge
 
 import psycopg
 
-from collectors import parse_stream
+from collectors import pages, parse_stream
 from collectors.archive_files import ArchiveError
 from collectors.archive_kinds import recognise_again
 from collectors.archive_lines import parse_line
+from collectors.coverage import read_coverage
 from collectors.errors import MalformedError
-from collectors.rows import Coverage, Row, Source
+from collectors.rows import Coverage, Row, Source, stream_of
 from collectors.tables import TABLES
 from collectors.writer import Writer
 from perpmart.errors import PerpmartError
@@ -60,7 +61,7 @@ class Reject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """What became of a refusal: ``accepted``, or why it is refused still."""
+    """What became of a refusal: ``accepted`` (of a page: its rows are told), or why it is refused still."""
 
     reject: Reject
     accepted: bool
@@ -153,6 +154,8 @@ def rows_of(reject: Reject) -> tuple[list[Row], list[Coverage]]:
     RejectError
         When it is not kept in a form that can be read again.
     """
+    if reject.context is not None and pages.is_page(reject.context):
+        return pages.read_again(reject.payload, reject.context), []
     if reject.context is not None and "columns" in reject.context:
         return _line_again(reject)
     try:
@@ -170,6 +173,8 @@ def _retry(connection: Connection, writer: Writer, reject: Reject, now: datetime
     reason = ""
     try:
         rows, covered = rows_of(reject)
+        if pages.is_page(reject.context):
+            return _retry_page(connection, writer, reject, rows, now)
         if rows:
             result = writer.write(rows, source=reject.source, now=now, origin=reject.origin)
             reason = "" if result.rejected == 0 else _last_reason(connection, reject)
@@ -186,6 +191,31 @@ def _retry(connection: Connection, writer: Writer, reject: Reject, now: datetime
     )
     connection.commit()
     return Retried(reject, not reason, reason)
+
+
+def _retry_page(
+    connection: Connection, writer: Writer, reject: Reject, rows: list[Row], now: datetime
+) -> Retried:
+    """Write the rows of a page that the exchange has not been asked for again since."""
+    known = {
+        (stream, symbol): read_coverage(connection, stream, symbol)
+        for stream, symbol in {(stream_of(row), row.symbol) for row in rows}
+    }
+    # The later answer is the newer one: a page of the past must not replace it.
+    lacking = [
+        row
+        for row in rows
+        if not any(start <= _time_of(row) < end for start, end in known[stream_of(row), row.symbol])
+    ]
+    result = writer.write(lacking, source=reject.source, now=now, origin=reject.origin, keep_open=True)
+    connection.execute(
+        "update rejects set tried_at = clock_timestamp(), state = 'accepted' where id = %s", [reject.id]
+    )
+    connection.commit()
+    told = [f"{len(rows):,} rows"]
+    told += [f"{len(rows) - len(lacking):,} answered for since"] if len(lacking) < len(rows) else []
+    told += [f"{result.rejected:,} refused one by one"] if result.rejected else []
+    return Retried(reject, True, ", ".join(told))
 
 
 def _last_reason(connection: Connection, reject: Reject) -> str:

@@ -199,7 +199,8 @@ class Refusal(NamedTuple):
 
     ``stream`` is the table (with its part where known) it was meant for, ``origin`` the place it was read
     (``file:line`` or address), ``reason`` says in words why it was refused, ``payload`` is what was received.
-    ``context`` is what is needed to read a line of a file again without the file: its name and its columns.
+    ``context`` is what is needed to read it again without its source: a file's name and columns, the question
+    that a page answers. ``longest`` is how many characters of the payload are kept.
     """
 
     stream: str
@@ -207,6 +208,7 @@ class Refusal(NamedTuple):
     reason: str
     payload: str
     context: Mapping[str, object] | None = None
+    longest: int = 16_384
 
 
 Row = (

@@ -20,7 +20,7 @@ from collectors.coverage import (
     read_gaps,
     subtract_segments,
 )
-from collectors.rows import Coverage, Row
+from collectors.rows import Coverage, Refusal, Row
 from collectors.writer import Writer, WriteResult
 from perpmart.errors import DatabaseError
 
@@ -53,6 +53,10 @@ class Store:
         return await self._call(
             self._writer.write, rows, source="rest", now=now, covered=covered, origin=origin
         )
+
+    async def refuse(self, refusals: Sequence[Refusal], *, now: datetime) -> None:
+        """Keep answers of REST that could not be read."""
+        await self._call(self._writer.write, [], source="rest", now=now, refusals=refusals)
 
     async def covered(self, stream: str, symbol: str, *, streamed: bool = False) -> list[Segment]:
         """Give what REST or the archive answered for; with ``streamed``, also what was listened for."""

@@ -13,7 +13,7 @@ from collectors.coverage import Connection, Gap, Segment, close_gaps
 from collectors.errors import ExchangeError
 from collectors.history import HistoryReader
 from collectors.kinds import BAR, KINDS, Kind, ceil, floor
-from collectors.rows import Coverage, Instrument, Row
+from collectors.rows import Coverage, Instrument, Refusal, Row
 from collectors.store import Store
 from collectors.stream_coverage import note_new_holes
 from collectors.writer import Writer, WriteResult
@@ -33,13 +33,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Gathered:
-    """What REST gave and nobody has written yet: rows, what they cover, and what was left out."""
+    """What REST gave and nobody has written yet: rows, what they cover, what was left out or unreadable."""
 
     now: datetime
     rows: list[Row] = field(default_factory=list)
     covered: list[Coverage] = field(default_factory=list)
     left_out: list[Gap] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    broken: list[Refusal] = field(default_factory=list)
 
 
 def write_gathered(
@@ -62,6 +63,7 @@ def write_gathered(
         now=gathered.now,
         covered=gathered.covered,
         origin=origin,
+        refusals=gathered.broken,
         keep_open=keep_open,
     )
     note_new_holes(connection, gathered.left_out, now=gathered.now)
@@ -106,6 +108,7 @@ async def gather_history(
             gathered.errors.append(f"{kind.name} of {listing.symbol}: {answer}")
         elif isinstance(answer, BaseException):
             raise answer
+    gathered.broken = client.take_broken()
     return gathered
 
 

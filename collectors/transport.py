@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +18,7 @@ import aiohttp
 import ccxt
 from ccxt.async_support import binanceusdm
 
+from collectors.endpoints import Endpoint, Params
 from collectors.errors import (
     CollectorError,
     ExchangeError,
@@ -30,31 +31,12 @@ from collectors.errors import (
     shorten,
 )
 from collectors.fields import error_of
-from collectors.limits import Pool
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _USED_WEIGHT = "x-mbx-used-weight-1m"
 
-Params = Mapping[str, str | int]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One REST endpoint.
-
-    Attributes
-    ----------
-    path : str
-        As the exchange writes it.
-    method : str
-        Name of ccxt's implicit method.
-    pool : Pool
-        What a request is counted under.
-    """
-
-    path: str
-    method: str
-    pool: Pool = Pool.WEIGHT
+_body: ContextVar[str] = ContextVar("body")
+"""Body of the answer that this task got last: ccxt gives the decoded one alone."""
 
 
 class _Exchange(binanceusdm):
@@ -77,6 +59,7 @@ class _Exchange(binanceusdm):
         request_body: object,
     ) -> None:
         """Raise the typed error of this answer, if it is one; ccxt calls this once per answer."""
+        _body.set(body)
         lowered = {name.lower(): value for name, value in headers.items()}
         with contextlib.suppress(KeyError, ValueError):
             self._on_used_weight(int(lowered[_USED_WEIGHT]))
@@ -94,7 +77,7 @@ class _Exchange(binanceusdm):
                 symbol=symbol,
             )
         if not isinstance(response, (dict, list)):
-            raise NotJsonError(endpoint, f"HTTP {code}, but no JSON: {shorten(body)!r}")
+            raise NotJsonError(endpoint, f"HTTP {code}, but no JSON: {shorten(body)!r}", body=body)
         if (error := error_of(response, endpoint, status=code, symbol=symbol)) is not None:
             raise error
 
@@ -137,7 +120,7 @@ class Transport:
         # ccxt waits this long after closing, for TLS to say goodbye.
         self._exchange.timeout_on_exit = 0 if parts.scheme == "http" else 250
 
-    async def get(self, endpoint: Endpoint, params: Params) -> object:
+    async def get(self, endpoint: Endpoint, params: Params) -> tuple[object, str]:
         """Send one GET.
 
         Parameters
@@ -149,8 +132,10 @@ class Transport:
 
         Returns
         -------
-        object
+        payload : object
             Decoded JSON: a list or a dict that is no error object.
+        text : str
+            The body as it came.
 
         Raises
         ------
@@ -159,13 +144,14 @@ class Transport:
         """
         call = getattr(self._exchange, endpoint.method)
         try:
-            return await call(dict(params))
+            payload = await call(dict(params))
         except ExchangeError:
             raise
         except ccxt.RequestTimeout as error:
             raise ExchangeTimeoutError(self._where(endpoint), "no complete answer in time") from error
         except ccxt.BaseError as error:
             raise self._translate(endpoint, error.__cause__ or error) from error
+        return payload, _body.get()
 
     def _where(self, endpoint: Endpoint) -> str:
         return self.base_url + endpoint.path

@@ -259,8 +259,13 @@ class Writer:
                     " values (%s, %s, %s, %s, %s, %s) on conflict do nothing",
                     [
                         (
-                            *(item.stream, source, printable(item.origin), printable(item.reason)),
-                            *(printable(item.payload), Jsonb(item.context) if item.context else None),
+                            item.stream,
+                            source,
+                            *(
+                                printable(text, item.longest)
+                                for text in (item.origin, item.reason, item.payload)
+                            ),
+                            Jsonb(item.context) if item.context else None,
                         )
                         for item in refusals
                     ],

@@ -12,7 +12,7 @@ import pytest
 
 from perpmart.database import Connection, connect_to
 
-from . import files, lines, payloads, processes, rows
+from . import files, lines, pages, payloads, processes, rows
 from .bench import Bench, Fault, Outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -21,14 +21,16 @@ FAULTS: tuple[Fault, ...] = (
     *files.FAULTS,
     *rows.FAULTS,
     *payloads.FAULTS,
+    *pages.FAULTS,
     *processes.FAULTS,
 )
 HEAD = """# Faults and bad inputs
 
 Each line is a fault that `tests/faults` makes on purpose, against a real server, and what it did; the table
 is made of the tests and compared with them at every run. Of what was sent, everything is accepted (in the
-table, or there already), refused (kept in `raw.rejects` with its reason; `perpmart rejects` lists it; of a
-stream's message also: of no use to us) or left out (its file or page is named, not covered, and read again).
+table, or there already), refused (kept in `raw.rejects` with its reason, a page of REST as a whole;
+`perpmart rejects` lists it; of a stream's message also: of no use to us) or left out (its file or page is
+named, not covered, and read again).
 
 Generated inputs are counted apart: {generated}
 

@@ -129,6 +129,31 @@ def reject_payload(data: bytes) -> None:
         assert str(error)
 
 
+_QUESTIONS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("/fapi/v1/klines", {"symbol": "SOLUSDT", "interval": "5m"}),
+    ("/futures/data/openInterestHist", {"symbol": "SOLUSDT", "period": "5m"}),
+    ("/futures/data/takerlongshortRatio", {"symbol": "SOLUSDT", "period": "5m"}),
+    ("/fapi/v1/fundingRate", {"symbol": "SOLUSDT"}),
+    ("/fapi/v1/depth", {"symbol": "SOLUSDT", "limit": 20}),
+    ("/fapi/v1/markPriceKlines", {"symbol": "SOLUSDT", "interval": "5m"}),
+)
+
+
+def broken_page(data: bytes) -> None:
+    """A page of REST that was refused, read again."""
+    text = data[1:].decode("utf-8", "backslashreplace")
+    path, params = _QUESTIONS[data[0] % len(_QUESTIONS)] if data else _QUESTIONS[0]
+    context = {"endpoint": path, "params": params, "asked_at": NOW.isoformat(), "characters": len(text)}
+    reject = Reject(1, "x", NOW, "rest", "", "", text, "open", context, None)
+    try:
+        rows, covered = rows_of(reject)
+    except (ValueError, PerpmartError) as error:
+        assert str(error)
+        return
+    _check(rows)
+    assert not covered
+
+
 def symbol_text(data: bytes) -> None:
     """A symbol in any spelling is canonical, and stays so, or an error."""
     try:
@@ -154,6 +179,7 @@ TARGETS: dict[str, Target] = {
     "csv_text": csv_text,
     "archive_bytes": archive_bytes,
     "reject_payload": reject_payload,
+    "broken_page": broken_page,
     "symbol_text": symbol_text,
     "address": address,
 }
