@@ -1,10 +1,22 @@
-{# The rows that the running model reads: its symbols, from some whole UTC days before its first bar on.
-   A unit test's rows are all in scope. #}
-{% macro in_scope(days_before=0, symbol='symbol', time='time') -%}
+{# The rows that the running model reads: its symbols, from some whole UTC days before its first bar on, and from some bars
+   before that midnight where the first day's own values look back. A unit test's rows are all in scope. #}
+{% macro in_scope(days_before=0, bars_before=0, symbol='symbol', time='time') -%}
     {%- if model.resource_type == 'unit_test' -%}
         true
     {%- else -%}
         {{ symbol }} = any(scope_symbols()) and {{ time }} >= scope_days_before({{ days_before }})
+        {%- if bars_before %} - interval '{{ 5 * bars_before }} minutes'{% endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{# Whether a bar has the time of day of one that the running model computes: of a few new bars, few have. #}
+{% macro at_time_of_day_in_scope(time='time') -%}
+    {%- if model.resource_type == 'unit_test' -%}
+        true
+    {%- else -%}
+        case when isfinite((select scope_start())) then
+            {{ time }} - date_bin(interval '1 day', {{ time }}, (select scope_start())) <= (select last_kline() - scope_start())
+        else true end
     {%- endif -%}
 {%- endmacro %}
 

@@ -19,7 +19,7 @@ listings as (
 ),
 
 changes as (
-    -- Bars at which a settlement becomes known, or leaves one of the windows; and where a stretch begins.
+    -- Bars at which a settlement becomes known, or leaves one of the windows; and where a stretch, or the range, begins.
     select s.symbol, bar_open(s.known_at + w.width - interval '1 microsecond') as time
     from {{ ref('stg_funding_rate') }} as s
     cross join (
@@ -29,6 +29,7 @@ changes as (
     union
     select symbol, min(time)
     from bars
+    where time >= (select scope_start())
     group by symbol, segment_start
 ),
 
@@ -36,6 +37,7 @@ bars_that_change as (
     select bars.symbol, bars.time, bars.available_at, {{ listed_from('bars.symbol', 'bars.time') }} as listed_from
     from changes
     inner join bars on changes.symbol = bars.symbol and changes.time = bars.time
+    where bars.time >= (select scope_start())
 ),
 
 statistics as (

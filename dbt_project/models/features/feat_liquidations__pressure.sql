@@ -6,7 +6,7 @@ with bars as (
         long_liquidations, short_liquidations, long_liquidations + short_liquidations as liquidations,
         liquidation_count, max_liquidation
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=2) }}
+    where {{ in_scope(days_before=1, bars_before=12) }}
 ),
 
 last_hours as (

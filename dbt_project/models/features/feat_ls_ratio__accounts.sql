@@ -4,7 +4,7 @@ with bars as (
         symbol, time, segment_start, utc_day(time) as utc_day,
         long_short_ratio as ratio, top_position_ratio
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=2) }}
+    where {{ in_scope(days_before=1, bars_before=1) }}
 ),
 
 last_week as materialized (

@@ -5,7 +5,7 @@ with bars as (
         symbol, time, segment_start, utc_day(time) as utc_day, volume, open_interest, open_interest_value,
         {{ safe_ratio('open_interest_value', 'open_interest') }} as price
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=2) }}
+    where {{ in_scope(days_before=1, bars_before=1) }}
 ),
 
 carried as (

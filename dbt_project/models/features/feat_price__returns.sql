@@ -3,7 +3,7 @@
 with bars as (
     select symbol, time, segment_start, utc_day(time) as utc_day, open, high, low, close
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=2) }}
+    where {{ in_scope(days_before=1, bars_before=2) }}
 ),
 
 bars_with_returns as (

@@ -3,7 +3,7 @@
 with bars as (
     select symbol, time, segment_start, utc_day(time) as utc_day, close, volume, quote_volume, trades, open_interest
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=2) }}
+    where {{ in_scope(days_before=1, bars_before=1) }}
 ),
 
 same_time_of_day as (
@@ -12,7 +12,7 @@ same_time_of_day as (
         time,
         case when count(volume) over last_seven_days = 7 then avg(volume) over last_seven_days end as volume_same_time
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=8) }}
+    where {{ in_scope(days_before=8) }} and {{ at_time_of_day_in_scope() }}
     window last_seven_days as (
         partition by symbol, segment_start, time - utc_day(time) order by time rows between 7 preceding and 1 preceding
     )

@@ -5,7 +5,7 @@ with bars as (
         symbol, time, segment_start, utc_day(time) as utc_day, high, low, close, volume, taker_buy_base,
         (high + low + close) / 3 as typical_price
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=2) }}
+    where {{ in_scope(days_before=1, bars_before=1) }}
 ),
 
 carried as (
