@@ -55,3 +55,36 @@ end
 $$;
 comment on function make_hypertable is
 'Make a table, with the rows it holds, a hypertable where the server has TimescaleDB; says whether there was anything to do';
+
+create or replace function refuse_forgetting(relation text, names text [], from_time timestamptz) returns void
+language plpgsql stable
+set search_path from current
+as $$
+declare
+    lost record;
+begin
+    if tier() <> 'timescale' or coalesce(current_setting('perpmart.forget_history', true), '') = 'true' then
+        return;
+    end if;
+    perform 1 from timescaledb_information.jobs as j
+    where j.proc_name = 'policy_retention' and format('%I.%I', j.hypertable_schema, j.hypertable_name)::regclass = 'ohlcv'::regclass;
+    if not found then
+        return;
+    end if;
+    execute format($query$
+        select min(b.time) as first, max(b.time) as last
+        from %s as b
+        where b.symbol = any($1) and b.time >= $2 and b.is_filled = 0 and not exists (
+            select 1 from timescaledb_information.chunks as c
+            where format('%%I.%%I', c.hypertable_schema, c.hypertable_name)::regclass = 'ohlcv'::regclass
+                and b.time >= c.range_start and b.time < c.range_end
+        )
+    $query$, relation) into lost using names, from_time;
+    if lost.first is not null then
+        raise exception '% cannot be computed anew from %: its bars from % to % are no longer in raw; keep its definition, or give the dbt variable forget_history: true to lose them',
+            replace(relation, '"', ''), from_time, lost.first, lost.last;
+    end if;
+end
+$$;
+comment on function refuse_forgetting is
+'Raise an error where computing bars anew would lose some of which retention has dropped the klines';

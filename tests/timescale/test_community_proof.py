@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from perpmart import build as building
-from perpmart.build import build
+from perpmart.build import BuildError, build
 from perpmart.database import Connection, connect_to
 from perpmart.engine import run_pending
 from perpmart.errors import PerpmartError
@@ -136,6 +136,30 @@ def test_late_rows_reach_compressed_features_too(url: str, connection: Connectio
     assert disagreements(after, snapshot(connection)) == []
 
 
+def test_bars_of_which_raw_has_dropped_the_klines_are_not_lost_silently(native: NativeServer) -> None:
+    url = native.new_database()
+    with connect_to(url) as connection:
+        connection.execute("select set_chunk_time_interval('raw.ohlcv', interval '1 day')")
+        fill(connection)
+    build(url)
+    with connect_to(url) as connection:
+        # The market is not as old as the policy wants: what its job would do is done by hand.
+        keep_in_chunks(connection, upkeep=Upkeep(retain=40_000))
+        before = snapshot(connection)
+        kept_from = MARKET.start + timedelta(days=1)
+        dropped = connection.execute("select drop_chunks('raw.ohlcv', older_than => %s)", [kept_from])
+        assert len(dropped.fetchall()) == 1
+        connection.commit()
+    with pytest.raises(BuildError, match=r"bars_5m cannot be computed anew .* are no longer in raw"):
+        build(url, select="bars_5m", full_refresh=True)
+    with connect_to(url) as connection:
+        assert disagreements(before, snapshot(connection)) == []
+        connection.execute("update raw.ohlcv set close = low where time = (select max(time) from raw.ohlcv)")
+        connection.commit()
+        ran = {run.model for run in run_pending(connection) if run.written}
+        assert ran >= {"bars_5m", "feat_price__trend"}
+
+
 @contextmanager
 def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
     """Run something in a thread until the block ends; what it raises is raised here."""
@@ -160,6 +184,12 @@ def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 def test_a_policy_and_a_writer_beside_a_hundred_builds(url: str) -> None:
     refreshed = written = 0
+    with connect_to(url) as session:
+        session.execute(
+            "select alter_job(job_id, schedule_interval => interval '1 second', next_start => now())"
+            " from timescaledb_information.jobs where proc_name = 'policy_refresh_continuous_aggregate'"
+        )
+        session.commit()
 
     def policy(stop: threading.Event) -> None:
         nonlocal refreshed
@@ -193,6 +223,13 @@ def test_a_policy_and_a_writer_beside_a_hundred_builds(url: str) -> None:
     with connect_to(url) as session:
         assert faults(session) == []
         assert session.execute("select count(*) from pending").fetchone() == (0,)
+        jobs_done = session.execute(
+            "select sum(total_successes) from timescaledb_information.job_stats"
+            " inner join timescaledb_information.jobs using (job_id)"
+            " where proc_name = 'policy_refresh_continuous_aggregate'"
+        ).fetchone()
+        assert jobs_done is not None
+        assert jobs_done[0] > ROUNDS
 
 
 def crash(url: str) -> None:

@@ -38,6 +38,7 @@
         {% do run_query("select note_docs(" ~ literal(target.render()) ~ ", " ~ literal(docs) ~ ")") %}
     {%- endif -%}
 
+    {% do run_query("select set_config('perpmart.forget_history', '" ~ var('forget_history') | lower ~ "', true)") %}
     {% call statement('main', fetch_result=True) -%}
         select ranges, written from run_model({{ literal(model.name) }})
     {%- endcall %}
