@@ -25,14 +25,15 @@ class Feature(NamedTuple):
     warmup: str
     comparable: bool
     formula: str
+    definition: str = ""
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Names, order and formulas of a vector's features.
+    """Names, order, formulas and definitions of a vector's features.
 
-    ``hash`` changes when a name, the order or a formula changes: a model trained on one set must not
-    silently read another one, not even one with the same names and a new definition.
+    ``hash`` changes when a name, the order, a formula or what is really computed changes: a model trained on
+    one set must not silently read another one, not even one with the same names.
 
     Parameters
     ----------
@@ -40,14 +41,18 @@ class FeatureSet:
         Features in registry order.
     formulas : tuple of str
         The formula of each, in the same order.
+    definitions : tuple of str
+        The hash of all SQL that each is computed by (``mart.feature_registry.definition``), in the same
+        order; empty in sets of versions that did not keep it.
     """
 
     names: tuple[str, ...]
     formulas: tuple[str, ...]
+    definitions: tuple[str, ...] = ()
 
     @cached_property
     def hash(self) -> str:
-        """The first 16 hex digits of the SHA-256 of names, order and formulas."""
+        """The first 16 hex digits of the SHA-256 of `to_json`'s text."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     @cached_property
@@ -70,7 +75,8 @@ class FeatureSet:
 
     def to_json(self) -> str:
         """Text under which the set is kept beside the vectors."""
-        return json.dumps([list(pair) for pair in zip(self.names, self.formulas, strict=True)])
+        columns = [self.names, self.formulas, *([self.definitions] if self.definitions else [])]
+        return json.dumps([list(feature) for feature in zip(*columns, strict=True)])
 
     @classmethod
     def from_json(cls, text: str | bytes) -> FeatureSet:
@@ -82,8 +88,10 @@ class FeatureSet:
             The text is not a feature set.
         """
         try:
-            pairs = json.loads(text)
-            return cls(tuple(str(name) for name, _ in pairs), tuple(str(formula) for _, formula in pairs))
+            features = [
+                (str(name), str(formula), *map(str, more)) for name, formula, *more in json.loads(text)
+            ]
+            return cls(*zip(*features, strict=True)) if features else cls((), ())
         except (ValueError, TypeError) as error:
             raise CorruptVectorError(f"the stored feature set is unreadable: {error}") from None
 
@@ -97,12 +105,13 @@ class Registry:
     @cached_property
     def feature_set(self) -> FeatureSet:
         """The set of all features: what a pushed vector holds."""
-        return FeatureSet(tuple(f.name for f in self.features), tuple(f.formula for f in self.features))
+        return self.subset([f.name for f in self.features])
 
     def subset(self, names: Sequence[str]) -> FeatureSet:
         """The set of some features, in the given order."""
-        formula = {f.name: f.formula for f in self.features}
-        return FeatureSet(tuple(names), tuple(formula[name] for name in names))
+        by_name = {f.name: f for f in self.features}
+        chosen = [by_name[name] for name in names]
+        return FeatureSet(tuple(names), tuple(f.formula for f in chosen), tuple(f.definition for f in chosen))
 
     def select(
         self,
@@ -153,11 +162,15 @@ def read_registry(connection: Connection, *, schema_prefix: str = "") -> Registr
         The mart was never built in this database.
     """
     query = sql.SQL(
-        "select feature, feature_group, unit, warmup::text, comparable::int = 1, formula"
+        "select feature, feature_group, unit, warmup::text, comparable::int = 1, formula, definition"
         " from {} order by ordinal"
     ).format(sql.Identifier(f"{schema_prefix}mart", "feature_registry"))
     try:
         rows = connection.execute(query).fetchall()
+    except psycopg.errors.UndefinedColumn:
+        raise MartMissingError(
+            f"{schema_prefix}mart was built by an older version: run `perpmart build` first"
+        ) from None
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         raise MartMissingError(
             f"schema {schema_prefix}mart holds no feature_registry: run `perpmart build` first"

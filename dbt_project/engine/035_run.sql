@@ -188,6 +188,9 @@ begin
     end if;
 
     delete from pending where id = any(taken);
+    if m.meaning is null or '-infinity' = any(starts) then
+        perform note_meaning(p_model);
+    end if;
     perform hand_to_children(m, names, starts);
     perform set_config('perpmart.symbols', '', true), set_config('perpmart.from_time', '', true);
     return next;
@@ -209,6 +212,9 @@ as $$
 begin
     -- Before the first look: what another run does with this model has to be over.
     perform lock_model(p_model);
+    perform note_source(p_model, sql, exists (
+        select 1 from models as m where m.model = p_model and m.definition_hash = model_hash(sql, names, types)
+    ));
     return query
     select m.definition_hash is null, m.definition_hash is distinct from model_hash(sql, names, types),
         not exists (select 1 from documented as d where d.relation = without_database(examine_model.relation) and d.docs_hash = md5(docs))
@@ -226,7 +232,7 @@ as $$
     select agree_columns(without_database(p_relation), p_columns, p_types);
     update models
     set relation = without_database(p_relation), compiled_sql = without_database(p_sql), columns = p_columns,
-        definition_hash = model_hash(p_sql, p_columns, p_types), storage = 'table'
+        definition_hash = model_hash(p_sql, p_columns, p_types), source_hash = source_hash(p_sql), storage = 'table'
     where model = p_model;
     delete from definitions where model = p_model;
     insert into pending (model, symbol, from_time) values (p_model, '*', '-infinity');

@@ -175,6 +175,7 @@ begin
     update definitions set refreshed_at = coalesce(refreshed_at, clock_timestamp()), raw_was_emptied = false where model = p_model;
     update models as t set definition_hash = d.definition_hash
     from definitions as d where t.model = p_model and d.model = p_model and t.definition_hash is distinct from d.definition_hash;
+    perform note_meaning(p_model);
     select * into strict m from models where model = p_model;
     return pass_on(m, ids);
 end
@@ -301,7 +302,8 @@ begin
         execute format('drop table %s', name);
     end if;
     update models
-    set relation = name, compiled_sql = without_database(p_sql), columns = p_columns, definition_hash = null, storage = 'continuous'
+    set relation = name, compiled_sql = without_database(p_sql), columns = p_columns, definition_hash = null,
+        source_hash = source_hash(p_sql), storage = 'continuous'
     where model = p_model
     returning * into strict m;
     execute format(

@@ -20,7 +20,7 @@ comment on column served.time is 'Open of the bar, UTC';
 comment on column served.available_at is 'First instant at which the bar may be used, UTC';
 comment on column served.pushed_at is 'When the vector was sent, UTC';
 comment on column served.revision is '1 for the first version of the bar that was sent; each correction has the next number';
-comment on column served.feature_set is 'Hash of names, order and formulas of the features';
+comment on column served.feature_set is 'Hash of names, order, formulas and definitions of the features';
 comment on column served.unknown_sources is 'Sources collected for the symbol that were not known at this bar';
 comment on column served.v is 'The features in registry order as sent: NaN stands for NULL';
 comment on column served.cause is 'Why the bar has this revision, in words; empty for a first version';

@@ -2,13 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
+import redis
 
+from ml.data_loader import MarketDataLoader
+from ml.errors import FeatureSetError
+from ml.feature_store import FeatureStore
+from ml.feature_store_writer import FeatureStoreWriter
+from ml.registry import read_registry
 from perpmart import build as building
 from perpmart.build import BuildError, build
 from perpmart.database import Connection, connect_to
+from perpmart.push import push
 
 from .first_build import differences_to_first_build
 from .mart import Databases
@@ -68,6 +76,21 @@ def rebuild(connection: Connection, **options: object) -> tuple[set[str], set[st
     return touched(before, connection), set(messages(outcomes))
 
 
+def definitions(connection: Connection) -> dict[str, str]:
+    """Give, by model, the hash that the registry has of what its features are computed by."""
+    found = connection.execute("select distinct relation, definition from mart.feature_registry").fetchall()
+    connection.rollback()
+    assert all(definition for _, definition in found)
+    return dict(found)
+
+
+def assert_new_meaning(connection: Connection, before: dict[str, str], written: set[str]) -> None:
+    """What a feature is computed by has changed where its table was computed anew, and nowhere else."""
+    after = definitions(connection)
+    views = {"feat_time__calendar"} if "bars_5m" in written else set()
+    assert {model for model in after if after[model] != before[model]} == (written & set(after)) | views
+
+
 def test_nothing_changed_is_nothing_done(mart: Connection) -> None:
     count = (
         "select count(*), sum(oid::bigint), sum(xmin::text::bigint) from pg_class"
@@ -91,21 +114,68 @@ def test_a_changed_formula_rebuilds_its_model_and_what_is_made_from_it(
     assert differences_to_first_build(databases, mart) == []
 
 
+def test_sql_alone_makes_another_feature_set_and_older_vectors_are_refused(
+    mart: Connection, project: Path, redis_url: str
+) -> None:
+    before, client = read_registry(mart), redis.Redis.from_url(redis_url)
+    namespace = f"test-{uuid4().hex[:8]}"
+    writer = FeatureStoreWriter(client, namespace=namespace)
+
+    def read(**options: str) -> str:
+        store = FeatureStore(client, namespace=namespace, **options)  # type: ignore[arg-type]
+        return store.get_latest(symbol, "5m", ["oi_value"], max_age=None, on_null="return").feature_set
+
+    symbol = push(mart, writer)[0].symbol
+    assert read(feature_set=before.feature_set.hash) == before.feature_set.hash
+    with changed(
+        project / "models/features/feat_oi__interest.sql",
+        "open_interest_value as oi_value",
+        "2 * open_interest_value as oi_value",
+    ):
+        rebuild(mart)
+        after = read_registry(mart)
+        assert [f._replace(definition="") for f in after.features] == [
+            f._replace(definition="") for f in before.features
+        ]
+        assert after.feature_set.hash != before.feature_set.hash
+        assert after.subset(["rsi_14"]).hash == before.subset(["rsi_14"]).hash
+        loader = MarketDataLoader(url_of(mart))
+        with pytest.raises(FeatureSetError, match=f"served with feature set {before.feature_set.hash}"):
+            loader.load_features(None, "2026-01-01", "2027-01-01", as_of="served")
+        push(mart, writer)
+        assert read() == after.feature_set.hash
+        with pytest.raises(FeatureSetError, match=f"{after.feature_set.hash}, expected is"):
+            read(feature_set=before.feature_set.hash)
+    rebuild(mart)
+    assert read_registry(mart) == before
+
+
+def test_comments_blanks_and_another_layout_are_the_same_feature_set(mart: Connection) -> None:
+    (same,) = mart.execute(
+        r"""select count(distinct source_hash(sql)) from (values ('select a from "raw"."x" -- as it is'),"""
+        r""" (E'select a\n  from "raw"."x" ')) as v (sql)"""
+    ).fetchone() or (0,)
+    assert same == 1
+
+
 def test_a_changed_function_rebuilds_the_models_that_call_it(mart: Connection) -> None:
     (source,) = mart.execute(
         "select pg_get_functiondef('not_negative(float8)'::regprocedure)"
     ).fetchone() or ("",)
     mart.rollback()
+    before = definitions(mart)
     mart.execute(source.replace("0", "0.0").encode())
     mart.commit()
     written, named = rebuild(mart)
     # central_square calls it, and all deviations call that.
     assert {"feat_price__returns", "feat_price__trend", "feat_oi__interest"} <= named
     assert written >= named
+    assert_new_meaning(mart, before, written)
     assert not written & {"bars_5m", "feat_price__momentum", "feat_quality__inputs", *ROLLUPS}
     mart.execute(source.encode())
     mart.commit()
     rebuild(mart)
+    assert definitions(mart) == before
 
 
 @pytest.mark.parametrize(
@@ -126,9 +196,12 @@ def test_a_changed_var_rebuilds_the_models_that_use_it(
         for line in settings.read_text(encoding="utf-8").splitlines()
         if line.startswith(f"  {variable}:")
     )
+    before = definitions(mart)
     with changed(settings, line, f"  {variable}: {value}"):
         assert rebuild(mart) == (written, named)
+        assert_new_meaning(mart, before, written)
     assert rebuild(mart) == (written, named)
+    assert definitions(mart) == before
 
 
 def test_a_changed_universe_rebuilds_the_ranks(mart: Connection, project: Path) -> None:

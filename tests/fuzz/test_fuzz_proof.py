@@ -15,7 +15,7 @@ pytest.importorskip(
     "atheris", reason="atheris runs on Linux only: the parsers are fuzzed by hypothesis alone"
 )
 
-RUNS = int(os.environ.get("FUZZ_RUNS", "300000"))
+RUNS = int(os.environ.get("FUZZ_RUNS", "1000000"))
 FEWER = {"archive_bytes": 20, "csv_text": 6, "exchange_info": 2}
 """Targets that write files or read many lines a run get a part of the runs."""
 

@@ -17,6 +17,7 @@ from ml.errors import (
     UnknownSymbolError,
 )
 from perpmart.database import Connection, connect_to
+from tests.dbt_project.mart import Databases
 from tests.ml.conftest import Mart
 
 START, END = "2026-06-28", "2026-07-01"
@@ -223,3 +224,12 @@ def test_the_universe_gives_each_symbol_at_its_times(mart: Mart, mart_connection
     chunks = pd.concat(list(loader.iter_features("universe", *DAY, groups=["time"], chunk_rows=50)))
     pd.testing.assert_frame_equal(chunks, found)
     assert found.index.is_monotonic_increasing
+
+
+def test_the_feature_set_is_the_same_in_a_database_of_another_name_and_prefix(
+    mart: Mart, databases: Databases
+) -> None:
+    plain = MarketDataLoader(databases.make()).registry()
+    assert mart.settings.schema_prefix
+    assert mart.loader.registry() == plain
+    assert all(feature.definition for feature in plain.features)

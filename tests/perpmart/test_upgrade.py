@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,14 @@ def test_another_formula_or_order_is_another_feature_set() -> None:
     assert FeatureSet(names, formulas).hash == same.hash
     assert FeatureSet(names, ("close / open - 1", "high - low")).hash != same.hash
     assert FeatureSet(names[::-1], formulas[::-1]).hash != same.hash
+    computed = FeatureSet(names, formulas, ("1f", "2e"))
+    assert len({same.hash, computed.hash, FeatureSet(names, formulas, ("1f", "2d")).hash}) == 3
+
+
+def test_feature_sets_that_an_older_version_stored_are_read_as_they_were() -> None:
+    old = FeatureSet.from_json('[["a", "close / open"], ["b", "high - low"]]')
+    assert old == FeatureSet(("a", "b"), ("close / open", "high - low"))
+    # The hash under which 0.1.0 kept it: sha256 of that text.
+    assert old.hash == sha256(b'[["a", "close / open"], ["b", "high - low"]]').hexdigest()[:16]
+    new = FeatureSet(("a", "b"), ("close / open", "high - low"), ("1f", "2e"))
+    assert FeatureSet.from_json(new.to_json()) == new

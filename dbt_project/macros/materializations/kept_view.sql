@@ -20,6 +20,13 @@
         {% do comment_on_features(target) %}
         {% do run_query("select note_view(" ~ literal(target.render()) ~ ", " ~ literal(found[0]) ~ ")") %}
     {%- endif -%}
+    {# Views with features have a meaning of their own, like tables. #}
+    {%- set with_features = model.name.startswith('feat_') -%}
+    {%- set parents = incremental_inputs(model)['parents'] | unique | sort if with_features else [] -%}
+    {% do run_query(
+        "select note_view_source(" ~ literal(target.render()) ~ ", " ~ literal(sql) ~ ", "
+        ~ (literal(model.name) if with_features else 'null') ~ ", array['" ~ parents | join("', '") ~ "'])"
+    ) %}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {{ adapter.commit() }}

@@ -28,7 +28,10 @@
         {%- endif -%}
         {% do get_assert_columns_equivalent(sql) %}
         {% do run_query("select make_rollup(" ~ name ~ ", " ~ definition ~ ", " ~ var('forget_history') ~ ")") %}
-    {%- elif should_full_refresh() -%}
+    {%- else -%}
+        {% do run_query("select note_source(" ~ name ~ ", " ~ literal(sql) ~ ", true)") %}
+    {%- endif -%}
+    {%- if found['is_current'] and should_full_refresh() -%}
         {% do run_query("insert into pending (model, symbol, from_time) values (" ~ name ~ ", '*', '-infinity')") %}
     {%- endif -%}
     {%- if found['docs_changed'] or not found['is_current'] -%}

@@ -1,6 +1,6 @@
 -- Every feature with what there is to know about it, from the yml beside its SQL; one row per feature.
 select
-    ordinal::integer as ordinal,
+    registered.ordinal::integer as ordinal,
     feature::text as feature,
     feature_group::text as feature_group,
     unit::text as unit,
@@ -10,7 +10,8 @@ select
     formula::text as formula,
     inputs::text as inputs,
     null_meaning::text as null_meaning,
-    relation::text as relation
+    registered.relation::text as relation,
+    coalesce(meanings.meaning, '') as definition
 from (
     values
     {%- for feature in registered_features() %}
@@ -26,4 +27,5 @@ from (
 ) as registered (
     ordinal, feature, feature_group, unit, warmup, comparable, description, formula, inputs, null_meaning, relation
 )
+left join meanings on registered.relation = meanings.model
 where ordinal > 0
