@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import psycopg
 from psycopg import sql
 
+from perpmart.database import tier
 from perpmart.errors import DatabaseError
 from perpmart.migrations import LAYERS
 
@@ -88,6 +89,11 @@ def _exists(connection: Connection, name: str) -> bool:
     return connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone() is not None
 
 
+def _may_log_in(connection: Connection, name: str) -> bool:
+    row = connection.execute("select rolcanlogin from pg_roles where rolname = %s", [name]).fetchone()
+    return bool(row and row[0])
+
+
 def _may_create(connection: Connection) -> bool:
     row = connection.execute(
         "select rolsuper or rolcreaterole from pg_roles where rolname = current_user"
@@ -111,6 +117,9 @@ def _statements(connection: Connection, names: dict[Role, str], prefix: str) -> 
         yield sql.SQL("create schema if not exists {}").format(schema[layer])
     for identifier in schema.values():
         yield sql.SQL("revoke all on schema {} from public").format(identifier)
+    if tier(connection) == "timescale" and not _may_log_in(connection, names["builder"]):
+        # Jobs that refresh roll-ups run as their owner, who must be able to log in; no session may be it.
+        yield sql.SQL("alter role {} login password null connection limit 0").format(role["builder"])
     # Objects made later, by whoever builds: this user, or a member acting as the builder.
     yield sql.SQL("grant {} to current_user").format(role["builder"])
     yield from _collector(role["collector"], schema["raw"], prefix, connection.info.dbname)

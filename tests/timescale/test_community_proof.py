@@ -6,17 +6,20 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from time import sleep
+from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from perpmart import build as building
-from perpmart.build import BuildError, build
+from perpmart.build import BuildError, build, run_dbt
 from perpmart.database import Connection, connect_to
 from perpmart.engine import run_pending
 from perpmart.errors import PerpmartError
 from perpmart.hypertables import Upkeep, keep_in_chunks
 from perpmart.migrations import migrate
+from perpmart.roles import ROLES, make_roles, role_name
 from tests.dbt_project.project import changed, copy_project
 
 from .market import MARKET, catch_up, disagreements, fill, snapshot
@@ -158,6 +161,54 @@ def test_bars_of_which_raw_has_dropped_the_klines_are_not_lost_silently(native: 
         connection.commit()
         ran = {run.model for run in run_pending(connection) if run.written}
         assert ran >= {"bars_5m", "feat_price__trend"}
+
+
+def test_roll_ups_of_a_builder_are_refreshed_by_jobs_and_no_session_is_the_builders(
+    native: NativeServer,
+) -> None:
+    url, prefix, bob = native.new_database(), "rt_", f"bob_{uuid4().hex[:6]}"
+    with connect_to(url, prefix=prefix) as owner:
+        migrate(owner, prefix)
+        keep_in_chunks(owner, prefix)
+        make_roles(owner, prefix)
+        names = [role_name(role, prefix) for role in ROLES]
+        owner.execute(
+            f"create role {bob} login password 'for-this-test-only'; grant {names[1]} to {bob};"
+            f" alter role {bob} set role = {names[1]}".encode()
+        )
+        owner.commit()
+        try:
+            run_dbt(["build"], as_user(url, bob), prefix=prefix)
+            owner.execute(
+                "select alter_job(job_id, next_start => now()) from timescaledb_information.jobs"
+                " where owner::text = %s",
+                [names[1]],
+            )
+            owner.commit()
+            for _ in range(100):
+                done = owner.execute(
+                    "select count(*) from timescaledb_information.job_stats"
+                    " inner join timescaledb_information.jobs using (job_id)"
+                    " where owner::text = %s and last_run_status = 'Success'",
+                    [names[1]],
+                ).fetchone()
+                owner.rollback()
+                if done == (6,):
+                    break
+                sleep(0.2)
+            assert done == (6,)
+            with pytest.raises(psycopg.OperationalError, match=r"too many connections|password"):
+                psycopg.connect(as_user(url, names[1]))
+        finally:
+            owner.rollback()
+            for name in (bob, *names):
+                owner.execute(f"reassign owned by {name} to current_user; drop owned by {name}".encode())
+                owner.execute(f"drop role {name}".encode())
+            owner.commit()
+
+
+def as_user(url: str, name: str) -> str:
+    return make_conninfo(url, user=name, password="for-this-test-only")
 
 
 @contextmanager
