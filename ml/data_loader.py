@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -18,10 +19,10 @@ import pandas as pd
 
 from ml.bars import BarColumns, bar_columns, bar_query
 from ml.copy_stream import Columns, Times, copy_blocks, read_columns, to_columns, to_unix_microseconds
-from ml.errors import RangeError
+from ml.errors import MlError, RangeError
 from ml.feature_frame import DatasetFingerprint, feature_frame, utc_index
 from ml.mart import Part, all_symbols, feature_query, known_symbols, published_parts
-from ml.registry import Registry, read_registry
+from ml.registry import Feature, Registry, read_registry
 from ml.served import read_served
 from ml.snapshot import Database, export_snapshot
 from ml.timerange import Time, time_range, timeframe_width
@@ -139,7 +140,8 @@ class MarketDataLoader:
         span = time_range(start, end)
         with self._database.snapshot() as connection:
             registry = read_registry(connection, schema_prefix=self._prefix)
-            names = _names(registry, groups, features, comparable_only)
+            chosen = registry.select(groups=groups, features=features, comparable_only=comparable_only)
+            names = tuple(feature.name for feature in chosen)
             if as_of not in ("mart", "served"):
                 raise RangeError(f"as_of must be mart or served, not {as_of!r}")
             parts = published_parts(connection, symbols, span, schema_prefix=self._prefix)
@@ -147,7 +149,7 @@ class MarketDataLoader:
                 return read_served(connection, parts, registry, names, span, schema_prefix=self._prefix)
             times = np.empty(sum(part.rows for part in parts), dtype=np.int64)
             values = np.empty((len(names), len(times)))
-            self._fill(connection, parts, names, times, values)
+            self._fill(connection, parts, chosen, times, values)
         return feature_frame(parts, times, values, registry, names, span)
 
     def iter_features(
@@ -171,7 +173,8 @@ class MarketDataLoader:
             raise RangeError(f"chunk_rows must be at least 1, not {chunk_rows}")
         with self._database.snapshot() as connection:
             registry = read_registry(connection, schema_prefix=self._prefix)
-            names = _names(registry, groups, features, comparable_only)
+            chosen = registry.select(groups=groups, features=features, comparable_only=comparable_only)
+            names = tuple(feature.name for feature in chosen)
             for part in published_parts(connection, symbols, span, schema_prefix=self._prefix):
                 query = feature_query(part, names, schema_prefix=self._prefix)
                 # Closed before the transaction, also when the caller stops half-way.
@@ -194,22 +197,36 @@ class MarketDataLoader:
         self,
         connection: Connection,
         parts: Sequence[Part],
-        names: Sequence[str],
+        features: Sequence[Feature],
         times: Times,
         values: Columns,
     ) -> None:
-        """Read every part into its rows of the result, several at once where connections allow."""
-        ends = np.cumsum([0, *(part.rows for part in parts)]).tolist()
-        jobs = list(zip(parts, ends, strict=False))
+        """Read every part into its rows of the result, several at once where connections allow.
 
-        def read(reader: Connection, mine: Sequence[tuple[Part, int]]) -> None:
-            for part, place in mine:
+        One table after the other: the mart's view leaves out the tables of which nothing is asked, so nobody
+        has to join fourteen of them row by row. All reads have the same rows in the same order.
+        """
+        places = np.cumsum([0, *(part.rows for part in parts)]).tolist()
+        jobs = [
+            (part, slice(place, place + part.rows), columns)
+            for columns in _by_relation(features)
+            for part, place in zip(parts, places, strict=False)
+        ]
+
+        def read(reader: Connection, mine: Sequence[tuple[Part, slice, slice]]) -> None:
+            for part, rows, columns in mine:
+                names = [feature.name for feature in features[columns]]
                 query = feature_query(part, names, schema_prefix=self._prefix)
+                place = rows.start
                 for block in copy_blocks(reader, query, len(names) + 1):
                     here = slice(place, place + len(block))
                     times[here] = to_unix_microseconds(block[:, 0])
-                    to_columns(block[:, 1:], values[:, here])
+                    to_columns(block[:, 1:], values[columns, here])
                     place = here.stop
+                if place != rows.stop:
+                    raise MlError(
+                        f"{part.symbol} has {part.rows} bars, but {place - rows.start} rows of {names[0]}"
+                    )
 
         workers = min(self._connections, len(jobs))
         if workers < 2:
@@ -217,7 +234,7 @@ class MarketDataLoader:
             return
         snapshot = export_snapshot(connection)
 
-        def read_beside(mine: Sequence[tuple[Part, int]]) -> None:
+        def read_beside(mine: Sequence[tuple[Part, slice, slice]]) -> None:
             with self._database.beside(snapshot) as other:
                 read(other, mine)
 
@@ -225,11 +242,13 @@ class MarketDataLoader:
             list(pool.map(read_beside, [jobs[k::workers] for k in range(workers)]))
 
 
-def _names(
-    registry: Registry, groups: Sequence[str] | None, features: Sequence[str] | None, comparable_only: bool
-) -> tuple[str, ...]:
-    chosen = registry.select(groups=groups, features=features, comparable_only=comparable_only)
-    return tuple(feature.name for feature in chosen)
+def _by_relation(features: Sequence[Feature]) -> list[slice]:
+    """Places of the features of each table: they stand together in the registry's order."""
+    places, begin = [], 0
+    for _, group in groupby(features, key=lambda feature: feature.relation):
+        places.append(slice(begin, begin + len(list(group))))
+        begin = places[-1].stop
+    return places
 
 
 def _bar_frame(times: Times, values: Columns, columns: BarColumns, width: timedelta) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from perpmart.database import Connection
 
 
 class Feature(NamedTuple):
-    """One row of ``mart.feature_registry``."""
+    """One row of ``mart.feature_registry``; ``relation`` is the table that holds the feature."""
 
     name: str
     group: str
@@ -26,6 +26,7 @@ class Feature(NamedTuple):
     comparable: bool
     formula: str
     definition: str = ""
+    relation: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,8 @@ def read_registry(connection: Connection, *, schema_prefix: str = "") -> Registr
         The mart was never built in this database.
     """
     query = sql.SQL(
-        "select feature, feature_group, unit, warmup::text, comparable::int = 1, formula, definition"
-        " from {} order by ordinal"
+        "select feature, feature_group, unit, warmup::text, comparable::int = 1, formula, definition,"
+        " relation from {} order by ordinal"
     ).format(sql.Identifier(f"{schema_prefix}mart", "feature_registry"))
     try:
         rows = connection.execute(query).fetchall()
