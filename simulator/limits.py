@@ -56,7 +56,10 @@ class Verdict:
 
 
 class Limiter:
-    """Counts what one client uses. Windows and bans run on real time, as the client's waits do.
+    """Counts what one client uses.
+
+    Windows and bans run on real time, as a client's waits do; where the exchange's clock runs fast, on that
+    one, as those of a client that lives by it do.
 
     Parameters
     ----------
@@ -65,7 +68,7 @@ class Limiter:
     exchange_ms : callable
         The exchange's clock; the end of a ban is told by it.
     wall_clock : callable, optional
-        Seconds since the epoch; default the machine's.
+        Seconds since the epoch by which windows are counted; default the machine's.
     """
 
     def __init__(

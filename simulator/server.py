@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +62,12 @@ class Simulator:
     ) -> None:
         self.market = market
         self.clock: Clock = clock or StandingClock(market.end)
-        self.limiter = Limiter(limits or RateLimits(), exchange_ms=self.clock.now_ms)
+        is_fast = isinstance(self.clock, AcceleratedClock)
+        self.limiter = Limiter(
+            limits or RateLimits(),
+            exchange_ms=self.clock.now_ms,
+            wall_clock=(lambda: self.clock.now_ms() / 1000) if is_fast else time.time,
+        )
         self.requests: deque[RequestRecord] = deque(maxlen=LOG_LENGTH)
         self.streams = StreamServer(market, self.clock, streams)
         self._injector = FaultInjector(faults or FaultPlan())

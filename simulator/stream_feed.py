@@ -16,8 +16,9 @@ from simulator.payloads import Json, decimals_of
 from simulator.stream_names import Stream
 
 BAR_MS = 300_000
-#: An order is told at most so long after its fill.
+#: An order is told at most so long after its fill, a closed bar after its close.
 _FORCE_ORDER_DELAY_MS = 2_000
+_CLOSED_DELAY_MS = 240
 
 
 class Event(NamedTuple):
@@ -73,9 +74,11 @@ class StreamFeed:
             bar = self.market.forming_kline("ohlcv", symbol, at)
             if bar is not None:
                 yield self._kline(stream, name, bar, at // BAR_MS * BAR_MS, at, closed=False)
-        for close in range((from_ms // BAR_MS - 1) * BAR_MS, to_ms + 1, BAR_MS):
+        first = (from_ms - _CLOSED_DELAY_MS) // BAR_MS * BAR_MS + BAR_MS
+        for close in range(first, to_ms + 1, BAR_MS):
             # A closed bar is told a moment after its close.
-            at = close + int(scattered(0, f"{name}/closed", np.array([close], dtype=np.int64))[0] * 240)
+            late = scattered(0, f"{name}/closed", np.array([close], dtype=np.int64))[0]
+            at = close + int(late * _CLOSED_DELAY_MS)
             if not from_ms < at <= to_ms:
                 continue
             table = self.market.table("ohlcv", symbol, start_ms=close - BAR_MS, end_ms=close).first_versions()
@@ -93,6 +96,8 @@ class StreamFeed:
         return Event(at, stream.name, payload)
 
     def _mark_prices(self, stream: Stream, name: str, from_ms: int, to_ms: int) -> Iterator[Event]:
+        if not self._steps(stream, from_ms, to_ms):
+            return
         every = timedelta(milliseconds=max(stream.every_ms, self._least_every_ms))
         table = self.market.table(
             "mark_price", self._symbols[name], start_ms=from_ms + 1, end_ms=to_ms + 1, every=every

@@ -4,8 +4,12 @@ import re
 
 import pytest
 
+from simulator.clock import AcceleratedClock
 from simulator.limits import Limiter, RateLimits, depth_weight, kline_weight
+from simulator.market import to_time
+from simulator.presets import demo_market
 from simulator.routes import ENDPOINTS
+from simulator.server import Simulator
 
 EXCHANGE_MS = 1_780_000_000_000
 
@@ -18,6 +22,15 @@ class Wall:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+class HandClock(AcceleratedClock):
+    """A clock that is said to run fast, and that tests move."""
+
+    passed_ms = 0
+
+    def now_ms(self) -> int:
+        return self._start_ms + self.passed_ms
 
 
 @pytest.fixture
@@ -96,3 +109,12 @@ def test_going_on_after_refusals_leads_to_a_ban(wall: Wall) -> None:
     assert int(until[1]) == EXCHANGE_MS + 60_000
     wall.seconds += 60
     assert one.charge("weight", 1).status == 200
+
+
+def test_a_fast_exchange_counts_its_limits_by_its_own_clock() -> None:
+    clock = HandClock(to_time(EXCHANGE_MS // 60_000 * 60_000), speed=60)
+    limiter = Simulator(demo_market(days=2), clock=clock, limits=RateLimits(weight_per_minute=3)).limiter
+    assert limiter.charge("weight", 3).status == 200
+    assert limiter.charge("weight", 1).status == 429
+    clock.passed_ms = 60_000
+    assert limiter.charge("weight", 3).status == 200
