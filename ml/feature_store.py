@@ -34,6 +34,7 @@ from ml.feature_vector import (
 )
 from ml.redis_client import Keys, named_redis_errors, open_redis
 from ml.registry import FeatureSet
+from ml.store_scripts import READ_MANY
 from ml.timerange import timeframe_width
 
 OneBar = Literal["one bar"]
@@ -89,6 +90,7 @@ class FeatureStore:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._redis: Any = open_redis(redis_or_url)
+        self._read_many = self._redis.register_script(READ_MANY)
         self._keys = Keys(namespace)
         self.feature_set = feature_set
         self.accept_unknown = frozenset(accept_unknown)
@@ -127,9 +129,10 @@ class FeatureStore:
         RedisError
             Redis cannot be reached.
         """
+        name = canonical_symbol(symbol)
         with named_redis_errors():
-            fields = self._redis.hmget(self._keys.vector(canonical_symbol(symbol), timeframe), _FIELDS)
-        return self._vector(canonical_symbol(symbol), timeframe, fields, features, max_age, on_null)
+            fields = self._redis.hmget(self._keys.vector(name, timeframe), _FIELDS)
+        return self._vector(name, timeframe, fields, features, max_age, on_null)
 
     def get_many(
         self,
@@ -141,17 +144,14 @@ class FeatureStore:
         on_null: OnNull = "raise",
         on_error: OnNull = "raise",
     ) -> dict[str, FeatureVector | FeatureStoreError]:
-        """Read the newest vectors of several symbols in one round trip.
+        """Read the newest vectors of several symbols in one round trip, all as they stand at one instant.
 
         Parameters are those of `get_latest`. With ``on_error="return"`` a symbol that cannot be served holds
         its error in the result and the others are served; with ``"raise"`` the first error is raised.
         """
         names = [canonical_symbol(symbol) for symbol in symbols]
         with named_redis_errors():
-            pipe = self._redis.pipeline(transaction=False)
-            for name in names:
-                pipe.hmget(self._keys.vector(name, timeframe), _FIELDS)
-            answers = pipe.execute()
+            answers = self._read_many([self._keys.vector(name, timeframe) for name in names], _FIELDS)
         found: dict[str, FeatureVector | FeatureStoreError] = {}
         for name, fields in zip(names, answers, strict=True):
             try:
@@ -246,18 +246,18 @@ class FeatureStore:
             raise VectorMissingError(f"no {timeframe} vector of {symbol} was pushed")
         payload, time, available_at, pushed_at, revision, set_hash, unknown = present
         known = self._set(set_hash.decode())
-        values = unpack_values(payload, len(known.names))
+        values, usable_from = unpack_values(payload, len(known.names)), from_microseconds(available_at)
         vector = FeatureVector(
             symbol=symbol,
             timeframe=timeframe,
             time=from_microseconds(time),
-            available_at=from_microseconds(available_at),
+            available_at=usable_from,
             pushed_at=from_microseconds(pushed_at),
             revision=int(revision),
             feature_set=known.hash,
             names=known.names if features is None else tuple(features),
             values=values if features is None else values[known.places(features)],
-            age=self._clock() - from_microseconds(available_at),
+            age=self._clock() - usable_from,
             unknown_sources=tuple(unknown.decode().split(",")) if unknown else (),
         )
         self._refuse(vector, max_age, on_null)
@@ -272,7 +272,8 @@ class FeatureStore:
             )
         if vector.unknown_sources and (unknown := set(vector.unknown_sources) - self.accept_unknown):
             raise SourceUnknownError(f"{_bar(vector)}: not known at this bar: {', '.join(sorted(unknown))}")
-        if on_null == "raise" and vector.nulls:
+        # Names are looked for only where there is something to name: most vectors are whole.
+        if on_null == "raise" and np.isnan(vector.values).any():
             named = ", ".join(vector.nulls[:5]) + (", ..." if len(vector.nulls) > 5 else "")
             raise NullFeatureError(f"{_bar(vector)}: NULL: {named}")
 

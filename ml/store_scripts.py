@@ -56,3 +56,15 @@ end
 redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -tonumber(ARGV[1]) - 1)
 return written
 """
+
+# The fields of several vectors as they stand at one instant: one command to pack and one answer to read.
+#
+# KEYS: vectors
+# ARGV: names of fields
+READ_MANY = """
+local found = {}
+for i = 1, #KEYS do
+    found[i] = redis.call('HMGET', KEYS[i], unpack(ARGV))
+end
+return found
+"""
