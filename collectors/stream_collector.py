@@ -172,9 +172,11 @@ class StreamCollector:
             listenings = [one for socket in self._sockets for one in socket.listenings]
             covered = [segment for one in listenings for segment in one.covered()]
             newest = {id(one): one.newest for one in listenings}
-            taken = self._intake.take(books_until=books_until)
+            ended = {id(one) for one in listenings if one.has_ended}
+            # What is covered is written with it: a write that comes late finds books beyond its bar's end.
+            taken = self._intake.take(books_until=max(books_until, self._intake.newest - DISORDER))
             if bar is not None:
-                covered += self._covered_bar(bar)
+                covered += self._covered_bars(bar)
             now = max(taken.newest, self._clock.now())
             if len(taken.rows) > MOST_WAITING:
                 self._lose(taken)
@@ -183,18 +185,24 @@ class StreamCollector:
             for socket in self._sockets:
                 for one in socket.listenings:
                     one.forget_finished(newest.get(id(one), one.opened_at))
-                socket.listenings = [
-                    one for one in socket.listenings if not one.has_ended or id(one) not in newest
-                ]
+                # One that ended while we waited for the database has more to tell than was written.
+                socket.listenings = [one for one in socket.listenings if id(one) not in ended]
             self._metrics.wrote(taken, result, self.counts)
             return any(is_late(row, self._passed) for row in taken.rows)
 
-    def _covered_bar(self, bar: datetime) -> list[Coverage]:
-        return [Coverage(KLINES.stream, symbol, bar, bar + BAR) for symbol in self._closed.get(bar, ())]
+    def _covered_bars(self, until: datetime) -> list[Coverage]:
+        """Cover the klines received of a bar, and of earlier ones that a pause has passed over."""
+        return [
+            Coverage(KLINES.stream, symbol, bar, bar + BAR)
+            for bar, symbols in self._closed.items()
+            if bar <= until
+            for symbol in symbols
+        ]
 
     def _lose(self, taken: Taken) -> None:
         """Give up rows that the database was away for too long to take; their time is a hole."""
         _log.error("%d rows were lost: the database was away for too long", len(taken.rows))
+        self._closed.clear()
         for socket in self._sockets:
             for listening in socket.listenings:
                 listening.start_anew()

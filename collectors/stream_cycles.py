@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from collectors.client import BinanceFuturesClient
 from collectors.coverage import Gap
 from collectors.errors import ExchangeError
-from collectors.kinds import BAR, ceil
+from collectors.kinds import BAR, ceil, floor
 from collectors.metrics import Metrics
 from collectors.stream_channels import KLINES
 from collectors.stream_clock import ExchangeClock
@@ -110,6 +110,8 @@ class Cycles:
                     await self._poller.poll_klines(self._clock.now()), "klines", since=bar
                 ):
                     await self._hooks.on_change("revised bars")
+            else:
+                await self.note_holes()
             await self._clock.sleep_until(bar + STATISTICS_AT)
             gathered = await self._poller.poll_statistics(self._clock.now())
             if await self._write_polled(gathered, "statistics", since=bar):
@@ -117,7 +119,7 @@ class Cycles:
             bar = max(bar + BAR, ceil(self._clock.now(), BAR) - BAR)
 
     async def _write_polled(self, gathered: Gathered, what: str, *, since: datetime) -> bool:
-        """Write a poll; tells whether it changes bars that have closed."""
+        """Write a poll; tells whether it changes bars that have closed, by now or before `since`."""
         for error in gathered.errors:
             _log.warning("poll of %s: %s", what, error)
         self._metrics.polled(gathered, self._client)
@@ -125,6 +127,8 @@ class Cycles:
             f"writing {what}", write_gathered, gathered, origin=f"{self._client.base_url} {what}"
         )
         self._metrics.wrote_polled(result, closed)
+        # A poll that took long, or waited for the database, is late for bars that have closed meanwhile.
+        since = max(since, floor(self._clock.now(), BAR))
         expected = sum(counts_from(row) >= since for row in gathered.rows)
         return result.updated > 0 or result.inserted > expected
 

@@ -99,7 +99,7 @@ class Database:
                     raise
                 self.failures += 1
                 said = next(iter(str(error).splitlines()), type(error).__name__)
-                _log.warning("%s failed, tried again: %s", what, said)
+                _log.info("%s failed, tried again: %s", what, said)
                 self._on_failure(f"{what} failed, tried again: {said}")
                 await asyncio.sleep(next(delays))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -72,6 +73,7 @@ class LiveMart:
         self._turn = asyncio.Lock()
         self._causes: set[str] = set()
         self._owed: asyncio.Task[None] | None = None
+        self._closed: datetime | None = None
         self._repairing = False
         self._cancels = 0
 
@@ -84,6 +86,7 @@ class LiveMart:
             The models were never built in this database.
         """
         async with self._turn:
+            self._closed = floor(self._clock.now(), BAR) - BAR
             await self._database.insist("first run", run_pending)
             self._causes.add("restart")
             await self._serve(since=self._clock.now() - timedelta(days=1), history=history)
@@ -96,9 +99,9 @@ class LiveMart:
 
     async def on_bar(self, bar: BarClosed) -> None:
         """Compute and serve the bar."""
-        if bar.brought_late:
-            self._causes.add("late messages")
-        async with self._turn:
+        late = {"late messages"} if bar.brought_late else set()
+        async with self._turn_of(late):
+            self._closed = bar.time
             began = time.monotonic()
             if not await self._run():
                 return
@@ -118,8 +121,7 @@ class LiveMart:
 
     async def on_change(self, what: str) -> None:
         """Compute what has changed, and serve what it corrects."""
-        self._causes.add(what)
-        async with self._turn:
+        async with self._turn_of({what}):
             if await self._run():
                 await self._serve(since=self._clock.now() - LOOK_BACK)
 
@@ -157,6 +159,14 @@ class LiveMart:
             await asyncio.gather(self._owed, return_exceptions=True)
 
     # -- steps
+
+    @asynccontextmanager
+    async def _turn_of(self, causes: set[str]) -> AsyncIterator[None]:
+        """Wait for the turn; a run under way may see these changes or not, so they are named twice."""
+        self._causes |= causes
+        async with self._turn:
+            self._causes |= causes
+            yield
 
     async def _run(self) -> bool:
         """Run the models; what fails for now is tried again, what fails for good waits for the next bar."""
@@ -211,6 +221,8 @@ class LiveMart:
                 self._store,
                 schema_prefix=self._prefix,
                 history=history,
+                # The mart may hold the next bar too, when some of its klines are written: not served yet.
+                until=self._closed,
                 now=self._clock.now(),
                 cause=cause,
             ),
@@ -234,6 +246,7 @@ class LiveMart:
                     self._store,
                     schema_prefix=self._prefix,
                     since=since,
+                    until=self._closed,
                     now=self._clock.now(),
                     cause=cause,
                 ),
@@ -262,7 +275,7 @@ class LiveMart:
     def _failed(self, step: str, error: BaseException) -> None:
         self._metrics.failures.labels(step).inc()
         said = " ".join(str(error).split())
-        _log.warning("%s failed: %s", step, said)
+        _log.info("%s failed: %s", step, said)
         self._say(f"{step} failed, tried again: {said}")
 
     def _was_cancelled(self, error: BaseException) -> bool:
@@ -286,38 +299,3 @@ def _repair(connection: Connection, gathered: Gathered, origin: str) -> tuple[Wr
     run_models(connection)
     connection.commit()
     return result, closed
-
-
-class OnlyCollect:
-    """Hooks of a collector without a mart: repairs are written at once, the rest is nobody's business.
-
-    Parameters
-    ----------
-    database : Database
-    metrics : Metrics
-    say : callable, optional
-        Told one line a repair.
-    """
-
-    def __init__(
-        self, database: Database, *, metrics: Metrics, say: Callable[[str], None] = lambda line: None
-    ) -> None:
-        self._database, self._metrics, self._say = database, metrics, say
-
-    async def on_close(self) -> None:
-        """Do nothing."""
-
-    async def on_bar(self, bar: BarClosed) -> None:
-        """Say that the bar is in."""
-        missing = f", without {', '.join(bar.missing)}" if bar.missing else ""
-        self._say(f"{bar.time:%Y-%m-%d %H:%M} written{missing}")
-
-    async def on_change(self, what: str) -> None:
-        """Do nothing."""
-
-    async def on_repair(self, gathered: Gathered, *, origin: str) -> bool:
-        """Write what fills holes."""
-        result, closed = await self._database.insist("repair", write_gathered, gathered, origin=origin)
-        self._metrics.wrote_polled(result, closed)
-        self._say(f"repaired {len(closed)} holes, {result.inserted} rows")
-        return True

@@ -19,8 +19,9 @@ from collectors.stream_cycles import Hooks
 from collectors.stream_database import Database
 from collectors.symbols import canonical_symbol
 from ml.feature_store_writer import FeatureStoreWriter
+from perpmart.collect_only import OnlyCollect
 from perpmart.database import Connection, connect, require_schema
-from perpmart.live import LiveMart, OnlyCollect
+from perpmart.live import LiveMart
 from perpmart.servers import addresses
 from perpmart.settings import Settings
 
@@ -79,7 +80,12 @@ async def _run(
     limiter = RateLimiter(clock=clock.seconds, sleep=clock.sleep)
 
     def connected() -> Connection:
-        return connect(settings)
+        connection = connect(settings)
+        # The embedded server may lose its last commits in a crash: rows that no stream repeats, and vectors
+        # that are logged before they are sent, must not be among them.
+        connection.execute("set synchronous_commit = on")
+        connection.commit()
+        return connection
 
     def failed(line: str) -> None:
         metrics.failures.labels("database").inc()

@@ -72,6 +72,7 @@ def push(
     schema_prefix: str = "",
     symbols: Collection[str] | None = None,
     history: int = 0,
+    until: datetime | None = None,
     now: datetime | None = None,
     cause: str = "",
 ) -> list[Pushed]:
@@ -93,6 +94,8 @@ def push(
         Only these; all by default.
     history : int, optional
         Also put this many earlier bars into the store, for readers of sequences.
+    until : datetime, optional
+        Newest bar to send (its open, UTC): of a later one not all may have come yet. No bound by default.
     now : datetime, optional
         Time of sending to log; the present by default.
     cause : str, optional
@@ -110,8 +113,9 @@ def push(
     least: dict[str, int] = {}
     for _ in range(_ATTEMPTS):
         with connection.transaction():
+            connection.execute("set local synchronous_commit = on")
             lock_served(connection, schema_prefix)
-            rows = _newest_rows(connection, feature_set, schema_prefix, symbols)
+            rows = _newest_rows(connection, feature_set, schema_prefix, symbols, until)
             vectors = [row.to_push(_revision(row, least)) for row in rows]
             log_vectors(connection, schema_prefix, vectors, feature_set, moment, cause)
         connection.commit()
@@ -146,6 +150,7 @@ def push_revised(
     *,
     schema_prefix: str = "",
     since: datetime,
+    until: datetime | None = None,
     now: datetime | None = None,
     cause: str = "",
 ) -> list[Drift]:
@@ -155,6 +160,8 @@ def push_revised(
     ----------
     since : datetime
         First bar to look at (its open, UTC). The newest bar of each symbol is left to `push`.
+    until : datetime, optional
+        Newest bar that `push` sends.
     cause : str, optional
         Why they changed, in words; it goes to the log.
 
@@ -166,10 +173,17 @@ def push_revised(
     feature_set = read_registry(connection, schema_prefix=schema_prefix).feature_set
     moment = now or datetime.now(UTC)
     with connection.transaction():
+        connection.execute("set local synchronous_commit = on")
         lock_served(connection, schema_prefix)
         query = revised_query(connection, feature_set, schema_prefix)
         found = connection.cursor(binary=True).execute(
-            query, {"timeframe": BASE_TIMEFRAME, "since": since, "feature_set": feature_set.hash}
+            query,
+            {
+                "timeframe": BASE_TIMEFRAME,
+                "since": since,
+                "until": until,
+                "feature_set": feature_set.hash,
+            },
         )
         rows = [_Row(*row) for row in found]
         vectors = [row.to_push((row.sent_revision or 0) + 1) for row in rows]
@@ -220,13 +234,23 @@ def _revision(row: _Row, least: dict[str, int]) -> int:
 
 
 def _newest_rows(
-    connection: Connection, feature_set: FeatureSet, schema_prefix: str, symbols: Collection[str] | None
+    connection: Connection,
+    feature_set: FeatureSet,
+    schema_prefix: str,
+    symbols: Collection[str] | None,
+    until: datetime | None,
 ) -> list[_Row]:
     chosen = None if symbols is None else sorted(symbols)
     try:
         query = newest_query(connection, feature_set, schema_prefix)
         rows = connection.cursor(binary=True).execute(
-            query, {"timeframe": BASE_TIMEFRAME, "feature_set": feature_set.hash, "symbols": chosen}
+            query,
+            {
+                "timeframe": BASE_TIMEFRAME,
+                "feature_set": feature_set.hash,
+                "symbols": chosen,
+                "until": until,
+            },
         )
     except psycopg.errors.UndefinedTable as error:
         raise MartMissingError(f"{error.diag.message_primary}: run `perpmart init` and build first") from None

@@ -35,13 +35,14 @@ def newest_query(connection: Connection, feature_set: FeatureSet, schema_prefix:
     The view of all features is asked row by row, laterally: a join with a list of rows would read it whole.
 
     Its columns: symbol, time, available_at, vector, unknown sources, last revision logged, whether that one
-    says the same. Takes ``timeframe``, ``feature_set`` (hash) and ``symbols`` (NULL = all).
+    says the same. Takes ``timeframe``, ``feature_set`` (hash), ``symbols`` (NULL = all) and ``until`` (newest
+    bar, NULL = no bound).
     """
     return sql.SQL(
         "select n.symbol, n.time, n.available_at, n.v, n.unknown, s.revision,"
         " coalesce(s.feature_set = %(feature_set)s and s.v is not distinct from n.v"
         " and s.unknown_sources = n.unknown, false)"
-        " from (select symbol, time from {published}"
+        " from (select symbol, least(time, %(until)s) as time from {published}"
         " where %(symbols)s::text[] is null or symbol = any(%(symbols)s)) as p"
         " cross join lateral (select b.symbol, b.time, b.available_at, {vector} as v, {unknown} as unknown"
         " from {mart} as m join {bars} as b on b.symbol = m.symbol and b.time = m.time"
@@ -62,14 +63,14 @@ def newest_query(connection: Connection, feature_set: FeatureSet, schema_prefix:
 def revised_query(connection: Connection, feature_set: FeatureSet, schema_prefix: str) -> sql.Composed:
     """Give the query of earlier bars that were served and are not what the mart says now.
 
-    Columns as those of `newest_query`. Takes ``timeframe``, ``feature_set`` (hash) and ``since``.
+    Columns as those of `newest_query`. Takes ``timeframe``, ``feature_set`` (hash), ``since`` and ``until``.
     """
     return sql.SQL(
         "select n.symbol, n.time, n.available_at, n.v, n.unknown, n.revision, false"
         " from (select distinct on (symbol, time) symbol, time, revision, feature_set, v from {served}"
         " where timeframe = %(timeframe)s and time >= %(since)s"
         " order by symbol, time, revision desc) as s"
-        " join {published} as p on p.symbol = s.symbol and p.time > s.time"
+        " join {published} as p on p.symbol = s.symbol and least(p.time, %(until)s) > s.time"
         " cross join lateral (select b.symbol, b.time, b.available_at, {vector} as v, {unknown} as unknown,"
         " s.revision from {mart} as m join {bars} as b on b.symbol = m.symbol and b.time = m.time"
         " where m.symbol = s.symbol and m.time = s.time offset 0) as n"

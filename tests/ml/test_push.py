@@ -171,6 +171,22 @@ def test_nothing_counts_as_served_that_redis_did_not_take(online: Online) -> Non
     assert online.execute("select count(*) from {served} where acknowledged_at is not null") == [(1,)]
 
 
+def test_a_bar_of_which_not_all_may_have_come_is_not_sent_yet(online: Online) -> None:
+    before = NEWEST - timedelta(minutes=5)
+    done = push(
+        online.connection,
+        online.writer,
+        schema_prefix=online.prefix,
+        symbols=["SOL/USDT"],
+        until=before,
+        now=NOW,
+    )
+    assert [(one.time, one.outcome) for one in done] == [(before, "written")]
+    seen = online.reader().get_latest("SOL/USDT", "5m", ["rsi_14"], max_age=None)
+    assert seen.time == before
+    assert online.push() == {"SOL/USDT": ("written", 1)}
+
+
 def test_without_a_mart_the_push_says_what_to_do(connection: Connection, redis_url: str) -> None:
     with pytest.raises(MartMissingError, match="perpmart"):
         push(connection, FeatureStoreWriter(redis_url))

@@ -1,0 +1,116 @@
+"""What the collector writes when it is late: nothing is said to be covered that is not in the tables."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from collectors.client import BinanceFuturesClient
+from collectors.metrics import Metrics
+from collectors.stream_channels import shards
+from collectors.stream_clock import ExchangeClock
+from collectors.stream_collector import StreamCollector
+from collectors.stream_database import Database
+from collectors.stream_listening import Listening
+from perpmart.collect_only import OnlyCollect
+from perpmart.database import Connection, connect_to
+from simulator.market import to_ms
+from simulator.presets import demo_market
+from simulator.stream_feed import StreamFeed
+from simulator.stream_names import read_stream
+
+MARKET = demo_market(days=2)
+SYMBOL = "SOL/USDT"
+BAR = timedelta(minutes=5)
+START = MARKET.start + timedelta(days=1)
+SLOT = timedelta(seconds=10)
+
+
+@pytest.fixture
+def database(migrated_url: str) -> Iterator[Database]:
+    opened = Database(lambda: connect_to(migrated_url))
+    yield opened
+    asyncio.run(opened.close())
+
+
+def collector_that_has_heard(database: Database, span: timedelta) -> StreamCollector:
+    """Make a collector with a listening on each socket, told everything for so long; nothing is written."""
+    clock = ExchangeClock(START + span)
+    metrics = Metrics(clock.now)
+    collector = StreamCollector(
+        [SYMBOL],
+        stream_url="ws://127.0.0.1:1",
+        client=BinanceFuturesClient("http://127.0.0.1:1"),
+        database=database,
+        clock=clock,
+        hooks=OnlyCollect(database, metrics=metrics),
+        metrics=metrics,
+    )
+    for socket, shard in zip(collector._sockets, shards([SYMBOL]), strict=True):
+        socket.listenings.append(Listening(shard.subscriptions, START))
+    hear(collector, timedelta(0), span)
+    return collector
+
+
+def hear(collector: StreamCollector, since: timedelta, until: timedelta) -> None:
+    """Tell each socket what its streams say between two times after the start."""
+    feed = StreamFeed(MARKET, least_every_ms=10_000)
+    for socket in collector._sockets:
+        (listening,) = socket.listenings
+        streams = [found for name in listening.subscriptions if (found := read_stream(name)) is not None]
+        for event in feed.between(streams, to_ms(START + since), to_ms(START + until)):
+            collector._intake.take_in(json.dumps({"stream": event.stream, "data": event.payload}), listening)
+
+
+def test_a_write_that_comes_late_covers_only_the_books_that_it_writes(
+    database: Database, connection: Connection
+) -> None:
+    collector = collector_that_has_heard(database, 2.5 * BAR)
+    asyncio.run(collector._write(START + BAR, bar=START))
+    slots = {slot for (slot,) in connection.execute("select slot from order_book")}
+    covered = connection.execute("select from_time, to_time from coverage where stream = 'order_book'")
+    ((start, end),) = covered.fetchall()
+    first = start + (START - start) % SLOT
+    assert end > START + 2 * BAR
+    assert slots >= {first + n * SLOT for n in range((end - first) // SLOT)}
+
+
+def test_klines_of_bars_that_a_pause_has_passed_over_are_covered(
+    database: Database, connection: Connection
+) -> None:
+    collector = collector_that_has_heard(database, 3.5 * BAR)
+    asyncio.run(collector._write(START + 3 * BAR, bar=START + 2 * BAR))
+    bars = [bar for (bar,) in connection.execute("select time from ohlcv order by time")]
+    assert bars == [START + n * BAR for n in (-1, 0, 1, 2)]
+    covered = connection.execute("select from_time, to_time from coverage where stream = 'ohlcv:5m'")
+    assert covered.fetchall() == [(START - BAR, START + 3 * BAR)]
+
+
+def test_a_socket_that_ends_while_the_database_is_away_loses_nothing_that_it_heard(
+    database: Database, connection: Connection
+) -> None:
+    collector = collector_that_has_heard(database, BAR)
+
+    async def write_while_locked() -> None:
+        connection.execute("lock table coverage in exclusive mode")
+        writing = asyncio.ensure_future(collector._write(START + BAR))
+        await asyncio.sleep(0.5)
+        hear(collector, BAR, 2 * BAR)
+        for socket in collector._sockets:
+            socket.listenings[0].has_ended = True
+        connection.rollback()
+        await writing
+        await collector._write(START + 2 * BAR)
+
+    asyncio.run(write_while_locked())
+    ends = connection.execute("select stream, max(to_time) from coverage group by 1 order by 1").fetchall()
+    assert [stream for stream, end in ends if end > START + 1.9 * BAR] == [
+        "liquidations",
+        "mark_price",
+        "order_book",
+    ]
+    assert all(not socket.listenings for socket in collector._sockets)
