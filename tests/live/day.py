@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,24 +16,30 @@ from uuid import uuid4
 
 import redis
 
+from collectors.coverage import Segment, read_gaps, subtract_segments
 from collectors.rows import Coverage
-from collectors.stream_coverage import WATCHED
+from collectors.stream_coverage import WATCHED, find_stream_holes
 from collectors.writer import Writer
-from perpmart.database import connect_to
+from perpmart.database import Connection, connect_to
 from perpmart.engine import run_pending
 from simulator.clock import AcceleratedClock
+from simulator.market import Kind, to_ms, to_time
 from simulator.server import Simulator, running
 from simulator.stream_plan import StreamPlan
 from simulator.synthetic import SyntheticMarket
-from tests.dbt_project.mart import Databases, analyse, load_market
+from tests.dbt_project.mart import KINDS, Databases, analyse, load_market
+from tests.live.processes import Processes
 
 BAR = timedelta(minutes=5)
 EVERY_MS = 10_000
 SETTLE = timedelta(minutes=12)
-"""How long a run goes on after its last bar: by then late statistics and revisions are in."""
+"""How long a run goes on at least after its last bar: by then late statistics and revisions are in."""
 
-SPARES = 3
-REPOSITORY = Path(__file__).resolve().parents[2]
+QUIET = 2 * BAR
+"""How long no hole of the day has been open when a run ends: what a repair corrects is served by then."""
+
+MOST_SETTLE = timedelta(hours=12)
+"""A hole that is open so long after the day stays open."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,10 @@ class Lived:
     stopped_at: datetime
     lines: list[str]
     seen: set[Seen] = field(default_factory=set)
-    memory: list[int] = field(default_factory=list)
 
 
-def prepare(databases: Databases, day: Day) -> str:
-    """Make a database with the history before the day, collected without a hole and built."""
+def prepare(databases: Databases, day: Day, *, kinds: Sequence[Kind] = KINDS) -> str:
+    """Make a database with the history before the day, of some kinds, collected without a hole and built."""
     url = databases.make()
     with connect_to(url) as connection:
         connection.execute("truncate seeds.universe")
@@ -94,7 +97,7 @@ def prepare(databases: Databases, day: Day) -> str:
             [list(day.market.symbols)],
         )
         connection.commit()
-        load_market(connection, day.market, as_of=day.start)
+        load_market(connection, day.market, kinds=kinds, as_of=day.start)
         cover(connection, day.market, day.market.start, day.start)
         run_pending(connection)
         analyse(connection)
@@ -153,66 +156,48 @@ class Reader(threading.Thread):
         self._client.close()
 
 
-WARM = """
-import sys
-import perpmart.live_session, perpmart.settings
-print("warm", flush=True)
-sys.stdin.readline()
-from perpmart.cli import main
-main(sys.argv[1:])
-"""
+class Settling:
+    """Tells when a run may end: bars after the day are served, and what can be repaired of it is."""
 
+    def __init__(self, day: Day, url: str) -> None:
+        self._day, self._url = day, url
+        self._quiet_since: datetime | None = None
+        self._looked_at = 0.0
 
-class Processes:
-    """Starts `perpmart live` as a user does; imports, which take seconds, are done beforehand in a spare."""
+    def is_over(self, now: datetime) -> bool:
+        """Look for open holes of the day, once a second; at the latest `MOST_SETTLE` after it all is over."""
+        if now < self._day.end + SETTLE or time.monotonic() < self._looked_at + 1.0:
+            return False
+        self._looked_at = time.monotonic()
+        with connect_to(self._url) as connection:
+            found = connection.execute(
+                "select not exists (select from gaps where state = 'open' and from_time < %(end)s)"
+                " and exists (select from served where time >= %(end)s)",
+                {"end": self._day.end},
+            ).fetchone()
+            is_settled = found == (True,) and not self._unnoted(connection)
+        if not is_settled:
+            self._quiet_since = None
+        elif self._quiet_since is None:
+            self._quiet_since = now
+        waited = self._quiet_since is not None and now >= self._quiet_since + QUIET
+        return waited or now >= self._day.end + MOST_SETTLE
 
-    def __init__(
-        self, day: Day, url: str, redis_url: str, exchange: Simulator, log: Path, *, starts: int
-    ) -> None:
-        self._arguments = ["live", "--speed", str(day.speed), "--grace", "60"]
-        self._log = log
-        given = {name: value for name, value in os.environ.items() if not name.startswith("PERPMART_")}
-        self._environment = given | {
-            "PERPMART_DATABASE_URL": url,
-            "PERPMART_REDIS_URL": redis_url,
-            "PERPMART_EXCHANGE_URL": exchange.url,
-            "PERPMART_STREAM_URL": exchange.stream_url,
-            "PERPMART_SYMBOLS": ",".join(day.market.symbols),
-            "PERPMART_METRICS_PORT": "0",
-            "PYTHONPATH": str(REPOSITORY),
-        }
-        self._left = starts - min(starts, SPARES)
-        self._spares = [self._warm() for _ in range(min(starts, SPARES))]
-
-    def wait_until_warm(self) -> None:
-        while self._log.read_text().count("warm") < len(self._spares):
-            time.sleep(0.05)
-
-    def start(self) -> subprocess.Popen[bytes]:
-        process = self._spares.pop(0)
-        assert process.stdin is not None
-        process.stdin.write(b"go\n")
-        process.stdin.flush()
-        if self._left:
-            self._left -= 1
-            self._spares.append(self._warm())
-        return process
-
-    def stop(self) -> None:
-        for process in self._spares:
-            process.kill()
-            process.wait()
-
-    def _warm(self) -> subprocess.Popen[bytes]:
-        with self._log.open("ab") as output:
-            return subprocess.Popen(
-                [sys.executable, "-c", WARM, *self._arguments],
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=self._log.parent,
+    def _unnoted(self, connection: Connection) -> list[Segment]:
+        """Give holes of the day that the collector has not looked for yet."""
+        day = self._day
+        known: dict[tuple[str, str], list[Segment]] = {}
+        for gap in read_gaps(connection):
+            known.setdefault((gap.stream, gap.symbol), []).append((gap.from_time, gap.to_time))
+        holes = find_stream_holes(connection, day.market.symbols, since=day.start, cause=lambda *series: "")
+        return [
+            part
+            for hole in holes
+            if hole.from_time < day.end
+            for part in subtract_segments(
+                [(hole.from_time, hole.to_time)], known.get((hole.stream, hole.symbol), [])
             )
+        ]
 
 
 @contextmanager
@@ -225,35 +210,43 @@ def lived(
     kills: tuple[timedelta, ...] = (),
     disturb: Callable[[datetime, subprocess.Popen[bytes]], None] = lambda now, process: None,
 ) -> Iterator[Lived]:
-    """Live through a day; the process is killed at the given times after its start, and started again."""
+    """Live through a day; the process is killed at the given times after its start, and started again.
+
+    Started while the exchange does not answer, it says so and ends: then it is started again, as a
+    supervisor would. Any other end is an error.
+    """
     log = folder / f"live-{uuid4().hex[:6]}.log"
     client = redis.Redis.from_url(redis_url)
     for key in client.scan_iter("perpmart:*"):
         client.delete(key)
     clock = StartedClock(day.start, speed=day.speed)
-    pending, memory = sorted(kills), list[int]()
+    pending = sorted(kills)
     with running(Simulator(day.market, clock=clock, streams=day.plan)) as exchange:
         reader = Reader(redis_url, "perpmart", day.market.symbols)
         reader.start()
-        processes = Processes(day, url, redis_url, exchange, log, starts=len(pending) + 1)
+        processes = Processes(
+            day.speed, day.market.symbols, url, redis_url, exchange, log, starts=len(pending) + 1
+        )
         processes.wait_until_warm()
         clock.start()
-        process = processes.start()
+        process, settling = processes.start(), Settling(day, url)
+        is_out = False
         try:
-            while (now := _now(clock)) < day.end + SETTLE:
+            while not settling.is_over(now := _now(clock)):
                 time.sleep(0.02)
                 disturb(now, process)
                 if pending and now >= day.start + pending[0]:
                     pending.pop(0)
                     process.kill()
                     process.wait()
-                    process = processes.start()
+                    process, is_out = processes.start(), day.plan.is_out(to_ms(now))
                 if process.poll() is not None:
-                    raise AssertionError(f"live ended with {process.returncode}: {_tail(log)}")
-                memory.append(_resident(process.pid))
+                    if not is_out:
+                        raise AssertionError(f"live ended with {process.returncode}: {_tail(log)}")
+                    process, is_out = processes.start(), day.plan.is_out(to_ms(now))
             stopped_at = _now(clock)
             process.send_signal(signal.SIGTERM)
-            code = process.wait(30)
+            code = process.wait(120)
             assert code == 0, f"live ended with {code}: {_tail(log)}"
         finally:
             if process.poll() is None:
@@ -264,22 +257,11 @@ def lived(
             reader.join()
             client.close()
         lines = log.read_text().splitlines()
-        yield Lived(day, url, exchange, "perpmart", stopped_at, lines, reader.seen, memory)
+        yield Lived(day, url, exchange, "perpmart", stopped_at, lines, reader.seen)
 
 
 def _now(clock: AcceleratedClock) -> datetime:
-    from simulator.market import to_time
-
     return to_time(clock.now_ms())
-
-
-def _resident(pid: int) -> int:
-    """Give a process's memory in bytes, 0 when it has gone."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    except OSError:
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _tail(log: Path) -> str:
