@@ -105,10 +105,19 @@ def is_within(at: datetime, holes: Sequence[Segment]) -> bool:
 def _listened(live: Connection, lived: Lived, symbol: str) -> list[Row]:
     """Give what the streams say: complete outside holes; inside, what was received after all."""
     day, until = lived.day, lived.stopped_at
+    # Only a stream tells the predicted rate: where there is one it was heard, at the edge of a hole say.
+    heard = {
+        at
+        for (at,) in live.execute(
+            "select time from mark_price"
+            " where symbol = %s and time >= %s and predicted_funding_rate is not null",
+            [symbol, day.start],
+        )
+    }
     found: list[Row] = [
         row
         for row in day.market.rows("mark_price", symbol, day.start, until, every=SLOT)
-        if not _in(row.time, holes_of(live, "mark_price")[symbol])  # type: ignore[union-attr]
+        if row.time in heard or not _in(row.time, holes_of(live, "mark_price")[symbol])  # type: ignore[union-attr]
     ]
     received = _received(live, symbol, day.start)
     holes = holes_of(live, "liquidations")[symbol]
