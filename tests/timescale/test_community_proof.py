@@ -300,7 +300,7 @@ def crash(url: str) -> None:
 
 
 def interrupted(url: str, work: Callable[[], object], after: float) -> bool:
-    """Do some work and stop the server meanwhile; says whether that hit it."""
+    """Do some work and stop the server so long after its first session; says whether that hit it."""
     raised: list[PerpmartError | psycopg.Error] = []
 
     def run() -> None:
@@ -310,7 +310,14 @@ def interrupted(url: str, work: Callable[[], object], after: float) -> bool:
             raised.append(error)
 
     thread = threading.Thread(target=run)
-    thread.start()
+    others = (
+        "select 1 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        " and backend_type = 'client backend'"
+    )
+    with psycopg.connect(url, autocommit=True) as watch:
+        thread.start()
+        while thread.is_alive() and not watch.execute(others).fetchone():
+            sleep(0.005)
     sleep(after)
     crash(url)
     thread.join()
@@ -331,7 +338,7 @@ def test_a_server_that_stops_during_init_migration_and_refresh_is_completed(nati
         with connect_to(url) as connection:
             migrate(connection)
 
-    hit = [interrupted(url, init, after) for after in (0.05, 0.15)]
+    hit = [interrupted(url, init, after) for after in (0.01, 0.05)]
     init()
     with connect_to(url) as connection:
         fill(connection)
@@ -340,9 +347,9 @@ def test_a_server_that_stops_during_init_migration_and_refresh_is_completed(nati
         with connect_to(url) as connection:
             keep_in_chunks(connection)
 
-    hit += [interrupted(url, move, after) for after in (0.1, 0.3, 0.6)]
+    hit += [interrupted(url, move, after) for after in (0.02, 0.1, 0.3)]
     initialise(url)
-    hit += [interrupted(url, lambda: build(url, select=ROLLUPS), after) for after in (2.0, 3.0, 4.0)]
+    hit += [interrupted(url, lambda: build(url, select=ROLLUPS), after) for after in (0.05, 0.5, 1.0)]
     build(url)
     assert sum(hit) >= 4
     with connect_to(url) as connection, connect_to(whole) as other:
