@@ -25,9 +25,13 @@ from collectors.writer import Writer, WriteResult
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
-_CHUNK = 50_000
+PORTION = 50_000
+"""Rows that are committed at once."""
+
+MOST_REFUSED = 100_000
+"""Lines of a file that may be refused while none is taken: then it is of another kind than it seems."""
+
 _PEEK = 2_000
-_HOPELESS = 100_000
 
 
 def import_files(
@@ -37,14 +41,16 @@ def import_files(
     now: datetime,
     watched: Sequence[Segment] | None = None,
     progress: Callable[[Progress], None] | None = None,
+    portion: int = PORTION,
+    most_refused: int = MOST_REFUSED,
 ) -> ImportReport:
     """Import files into the raw tables.
 
     Parameters
     ----------
     connection : psycopg.Connection
-        With the raw schema on its search path. Rows are committed in portions of 50,000, a file's coverage
-        after its last row: what a kill leaves half done is done by importing again.
+        With the raw schema on its search path. Rows are committed in portions, a file's coverage after its
+        last row: what a kill leaves half done is done by importing again.
     paths : iterable of path
         Files (csv, csv.gz, zip), and folders that are searched for such files.
     now : datetime
@@ -54,6 +60,10 @@ def import_files(
         liquidations is written, and bars without one stay unknown instead of zero.
     progress : callable, optional
         Called after each portion and each file.
+    portion : int
+        Rows and refusals that are committed at once.
+    most_refused : int
+        A file of which so many lines were refused and none taken is left, at the end of a portion.
 
     Returns
     -------
@@ -80,7 +90,8 @@ def import_files(
             progress(Progress(files[number], number + finished, len(files), done, total, rows))
 
     for path in files:
-        report = _import_file(connection, path, now, watched or (), tell)
+        reading = _Reading(path, portion)
+        report = _import_file(connection, reading, now, watched or (), tell, most_refused)
         tell(report.result.received, finished=True)
         reports.append(report)
     return ImportReport(tuple(reports))
@@ -88,15 +99,15 @@ def import_files(
 
 def _import_file(
     connection: Connection,
-    path: Path,
+    reading: "_Reading",
     now: datetime,
     watched: Sequence[Segment],
     tell: Callable[[int], None],
+    most_refused: int,
 ) -> FileReport:
-    reading, writer = _Reading(path), Writer(connection)
-    result, checked = WriteResult(), False
+    writer, result, checked = Writer(connection), WriteResult(), False
     try:
-        checked = verify_checksum(path)
+        checked = verify_checksum(reading.path)
         for portion in reading.portions():
             result += writer.write(
                 portion.rows,
@@ -106,7 +117,7 @@ def _import_file(
                 refusals=portion.refusals,
             )
             tell(result.received)
-            _stop_if_hopeless(path, result)
+            _stop_if_hopeless(reading.path, result, most_refused)
         covered = _covered(connection, reading, result, watched)
         writer.write([], source=reading.shape.source, now=now, covered=covered)
     except ArchiveError as error:
@@ -116,9 +127,9 @@ def _import_file(
     return reading.report(result, checked)
 
 
-def _stop_if_hopeless(path: Path, result: WriteResult) -> None:
+def _stop_if_hopeless(path: Path, result: WriteResult, most_refused: int) -> None:
     """Stop reading a file that is of another kind than it seems: each refused line is kept, and costs."""
-    if result.rejected == result.received >= _HOPELESS:
+    if result.rejected == result.received >= most_refused:
         raise ArchiveError(f"{path}: {result.rejected:,} lines refused and none taken")
 
 
@@ -132,8 +143,8 @@ class _Portion:
 class _Reading:
     """One file while it is read: its shape, counts, and first and last time of its rows."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, size: int) -> None:
+        self.path, self._size = path, size
         self.notes: list[str] = []
         self.lines = self.blank = 0
         self.bounds: dict[str, Segment] = {}
@@ -163,7 +174,7 @@ class _Reading:
             elif line.text != header:  # Each member of a zip file may have its own.
                 self.lines += 1
                 self._read(line, portion)
-            if len(portion.rows) + len(portion.refusals) >= _CHUNK:
+            if len(portion.rows) + len(portion.refusals) >= self._size:
                 yield self._bounded(portion)
                 portion = _Portion([], [], [])
         yield self._bounded(portion)

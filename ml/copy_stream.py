@@ -7,7 +7,7 @@ described in PostgreSQL's manual, `COPY`, section "Binary Format".
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -122,3 +122,21 @@ def read_columns(
         values.append(np.empty((floats, len(block))))
         to_columns(block[:, times:], values[-1])
     return np.concatenate(stamps, axis=1), np.concatenate(values, axis=1)
+
+
+def in_chunks(blocks: Iterator[Times], width: int, rows: int) -> Iterator[tuple[Times, Columns]]:
+    """Gather blocks into chunks of ``rows`` rows (the last may be shorter)."""
+    times, values, filled = np.empty(rows, dtype=np.int64), np.empty((width, rows)), 0
+    for block in blocks:
+        taken = 0
+        while taken < len(block):
+            piece = block[taken : taken + rows - filled]
+            here = slice(filled, filled + len(piece))
+            times[here] = to_unix_microseconds(piece[:, 0])
+            to_columns(piece[:, 1:], values[:, here])
+            taken, filled = taken + len(piece), here.stop
+            if filled == rows:
+                yield times, values
+                times, values, filled = np.empty(rows, dtype=np.int64), np.empty((width, rows)), 0
+    if filled:
+        yield times[:filled], values[:, :filled]

@@ -7,29 +7,40 @@ the database: a build that runs meanwhile is seen whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from itertools import groupby
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from ml.bars import BarColumns, bar_columns, bar_query
-from ml.copy_stream import Columns, Times, copy_blocks, read_columns, to_columns, to_unix_microseconds
+from ml.copy_stream import (
+    Columns,
+    Times,
+    copy_blocks,
+    in_chunks,
+    read_columns,
+    to_columns,
+    to_unix_microseconds,
+)
 from ml.errors import MlError, RangeError
 from ml.feature_frame import DatasetFingerprint, feature_frame, utc_index
 from ml.mart import Part, all_symbols, feature_query, known_symbols, published_parts
 from ml.registry import Feature, Registry, read_registry
-from ml.served import read_served
+from ml.served import iter_served, read_served
 from ml.snapshot import Database, export_snapshot
-from ml.timerange import Time, time_range, timeframe_width
+from ml.timerange import Time, TimeRange, time_range, timeframe_width
 from perpmart.database import Connection
 from perpmart.settings import Settings
 
 __all__ = ["DatasetFingerprint", "MarketDataLoader"]
+
+AsOf: TypeAlias = Literal["mart", "served"]
+"""Which version of a bar's features: today's, or the first that was pushed."""
 
 
 class MarketDataLoader:
@@ -104,7 +115,7 @@ class MarketDataLoader:
         groups: Sequence[str] | None = None,
         features: Sequence[str] | None = None,
         comparable_only: bool = True,
-        as_of: Literal["mart", "served"] = "mart",
+        as_of: AsOf = "mart",
     ) -> pd.DataFrame:
         """Load the feature matrix of several symbols.
 
@@ -135,15 +146,14 @@ class MarketDataLoader:
         ------
         UnknownSymbolError, UnknownFeatureError, RangeError, MartMissingError
         FeatureSetError
-            A served vector in the range was made with other features than today's registry.
+            A served vector in the range was made with another feature set, in which a feature asked for was
+            missing or computed otherwise; the error names them.
         """
-        span = time_range(start, end)
+        span = _checked(time_range(start, end), as_of)
         with self._database.snapshot() as connection:
             registry = read_registry(connection, schema_prefix=self._prefix)
             chosen = registry.select(groups=groups, features=features, comparable_only=comparable_only)
             names = tuple(feature.name for feature in chosen)
-            if as_of not in ("mart", "served"):
-                raise RangeError(f"as_of must be mart or served, not {as_of!r}")
             parts = published_parts(connection, symbols, span, schema_prefix=self._prefix)
             if as_of == "served":
                 return read_served(connection, parts, registry, names, span, schema_prefix=self._prefix)
@@ -162,13 +172,14 @@ class MarketDataLoader:
         groups: Sequence[str] | None = None,
         features: Sequence[str] | None = None,
         comparable_only: bool = True,
+        as_of: AsOf = "mart",
     ) -> Iterator[pd.DataFrame]:
         """Like `load_features`, in frames of at most ``chunk_rows`` rows: for what does not fit in memory.
 
         Frames follow each other by symbol, then time; each holds one symbol. All come from one snapshot,
         which stays open until the iterator ends or is closed.
         """
-        span = time_range(start, end)
+        span = _checked(time_range(start, end), as_of)
         if chunk_rows < 1:
             raise RangeError(f"chunk_rows must be at least 1, not {chunk_rows}")
         with self._database.snapshot() as connection:
@@ -176,12 +187,28 @@ class MarketDataLoader:
             chosen = registry.select(groups=groups, features=features, comparable_only=comparable_only)
             names = tuple(feature.name for feature in chosen)
             for part in published_parts(connection, symbols, span, schema_prefix=self._prefix):
-                query = feature_query(part, names, schema_prefix=self._prefix)
                 # Closed before the transaction, also when the caller stops half-way.
-                with closing(copy_blocks(connection, query, len(names) + 1)) as blocks:
-                    for times, values in _chunks(blocks, len(names), min(chunk_rows, part.rows)):
+                with closing(self._pieces(connection, part, registry, names, chunk_rows, as_of)) as pieces:
+                    for times, values in pieces:
                         piece = Part(part.symbol, part.range, len(times))
-                        yield feature_frame([piece], times, values, registry, names, span)
+                        yield feature_frame([piece], times, values, registry, names, span, as_of=as_of)
+
+    def _pieces(
+        self,
+        connection: Connection,
+        part: Part,
+        registry: Registry,
+        names: tuple[str, ...],
+        rows: int,
+        as_of: AsOf,
+    ) -> Generator[tuple[Times, Columns]]:
+        """Read a part in pieces of ``rows`` rows."""
+        if as_of == "served":
+            yield from iter_served(connection, part, registry, names, rows, schema_prefix=self._prefix)
+            return
+        query = feature_query(part, names, schema_prefix=self._prefix)
+        with closing(copy_blocks(connection, query, len(names) + 1)) as blocks:
+            yield from in_chunks(blocks, len(names), min(rows, part.rows))
 
     def registry(self) -> Registry:
         """Read the feature registry: name, group, unit, warm-up, formula of every feature."""
@@ -251,6 +278,12 @@ def _by_relation(features: Sequence[Feature]) -> list[slice]:
     return places
 
 
+def _checked(span: TimeRange, as_of: str) -> TimeRange:
+    if as_of not in ("mart", "served"):
+        raise RangeError(f"as_of must be mart or served, not {as_of!r}")
+    return span
+
+
 def _bar_frame(times: Times, values: Columns, columns: BarColumns, width: timedelta) -> pd.DataFrame:
     """Put the columns of bars together: the time first, the sources' times last."""
     opened = utc_index(times[0])
@@ -262,21 +295,3 @@ def _bar_frame(times: Times, values: Columns, columns: BarColumns, width: timede
         frame[column] = utc_index(times[place])
     frame["available_at"] = opened + width
     return frame
-
-
-def _chunks(blocks: Iterator[Times], width: int, rows: int) -> Iterator[tuple[Times, Columns]]:
-    """Gather blocks into chunks of ``rows`` rows (the last may be shorter)."""
-    times, values, filled = np.empty(rows, dtype=np.int64), np.empty((width, rows)), 0
-    for block in blocks:
-        taken = 0
-        while taken < len(block):
-            piece = block[taken : taken + rows - filled]
-            here = slice(filled, filled + len(piece))
-            times[here] = to_unix_microseconds(piece[:, 0])
-            to_columns(piece[:, 1:], values[:, here])
-            taken, filled = taken + len(piece), here.stop
-            if filled == rows:
-                yield times, values
-                times, values, filled = np.empty(rows, dtype=np.int64), np.empty((width, rows)), 0
-    if filled:
-        yield times[:filled], values[:, :filled]

@@ -61,6 +61,12 @@ class FeatureSet:
         """Place of each feature in the vector."""
         return {name: place for place, name in enumerate(self.names)}
 
+    @cached_property
+    def meanings(self) -> dict[str, tuple[str, ...]]:
+        """Formula and definition of each feature: equal ones are the same feature."""
+        said = zip(self.formulas, *([self.definitions] if self.definitions else []), strict=True)
+        return dict(zip(self.names, said, strict=True))
+
     def places(self, names: Iterable[str]) -> list[int]:
         """Places of the named features.
 

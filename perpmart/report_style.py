@@ -24,6 +24,7 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-nu
 th, td { padding: 8px 16px; text-align: left; border-bottom: 1px solid #f1f5f9; white-space: nowrap; }
 th { color: #64748b; font-weight: 600; font-size: 12px; text-transform: uppercase; letter-spacing: 0.04em; }
 tr:last-child td { border-bottom: 0; }
+td:last-child:not(.number) { white-space: normal; min-width: 16ch; }
 th.number, td.number { text-align: right; }
 .verdict { font-size: 17px; color: #0f172a; max-width: 90ch; }
 .alarm { background: #fef2f2; border: 1px solid #fca5a5; border-radius: 12px; padding: 12px 18px;

@@ -135,11 +135,10 @@ def _statements(connection: Connection, names: dict[Role, str], prefix: str) -> 
                 yield sql.SQL("alter default privileges {} in schema {} grant select on tables to {}").format(
                     maker, schema[layer], reader
                 )
-    # The loader must know which bars are complete.
+    # The loader must know which bars are complete, and reads what was served.
     yield sql.SQL("grant usage on schema {} to {}").format(schema["build"], role["ml"])
-    yield sql.SQL("grant select on {} to {}").format(
-        sql.Identifier(f"{prefix}build", "published"), role["ml"]
-    )
+    for table in ("published", "served", "served_sets"):
+        yield sql.SQL("grant select on {} to {}").format(sql.Identifier(f"{prefix}build", table), role["ml"])
 
 
 def _collector(

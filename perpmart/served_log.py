@@ -41,7 +41,9 @@ def log_vectors(
     moment: datetime,
     cause: str,
 ) -> None:
-    """Note what will be sent; what is noted already stays as it is. The caller commits."""
+    """Note what will be sent, and what its places mean; what is noted already stays. The caller commits."""
+    if vectors:
+        _note_set(connection, schema_prefix, feature_set)
     served = sql.Identifier(f"{schema_prefix}build", "served")
     columns = sql.SQL(_COLUMNS)
     connection.execute(
@@ -65,6 +67,19 @@ def log_vectors(
             served, columns, columns
         )
     )
+
+
+def _note_set(connection: Connection, schema_prefix: str, feature_set: FeatureSet) -> None:
+    table = sql.Identifier(f"{schema_prefix}build", "served_sets")
+    known = sql.SQL("select from {} where feature_set = %s").format(table)
+    # Asked first: the names are 40 kB, and this is on the way of every bar.
+    if connection.execute(known, [feature_set.hash]).fetchone() is None:
+        connection.execute(
+            sql.SQL("insert into {} (feature_set, features) values (%s, %s) on conflict do nothing").format(
+                table
+            ),
+            [feature_set.hash, feature_set.to_json()],
+        )
 
 
 def acknowledge(

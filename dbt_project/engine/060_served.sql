@@ -21,6 +21,14 @@ comment on column served.available_at is 'First instant at which the bar may be 
 comment on column served.pushed_at is 'When the vector was sent, UTC';
 comment on column served.revision is '1 for the first version of the bar that was sent; each correction has the next number';
 comment on column served.feature_set is 'Hash of names, order, formulas and definitions of the features';
+create table if not exists served_sets (
+    feature_set text primary key,
+    features jsonb not null,
+    first_served_at timestamptz not null default clock_timestamp()
+);
+comment on table served_sets is 'Feature sets of served vectors: what each place of a vector means. One row per set';
+comment on column served_sets.features is 'Name, formula and hash of the definition of each feature, in the order of the vector';
+comment on column served_sets.first_served_at is 'When a vector of it was first sent, UTC';
 comment on column served.unknown_sources is 'Sources collected for the symbol that were not known at this bar';
 comment on column served.v is 'The features in registry order as sent: NaN stands for NULL';
 comment on column served.cause is 'Why the bar has this revision, in words; empty for a first version';

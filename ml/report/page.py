@@ -145,23 +145,23 @@ def _fold_table(evaluation: Evaluation) -> Table:
             f"{number}",
             f"{fold.train.first:%m-%d %H:%M}",
             f"{fold.test.first:%m-%d %H:%M}",
-            *fold.rows,
+            " / ".join(f"{count:,}" for count in fold.rows),
             f"{fold.auc:.3f}",
             f"{fold.baseline_auc:.3f}",
             f"{fold.log_loss:.4f}",
-            f"{fold.baseline_log_loss:.4f}",
             f"{fold.prior_log_loss:.4f}",
             fold.fitted.rounds,
             str(fold.fitted.configuration),
         )
         for number, fold in enumerate(evaluation.folds, start=1)
     )
-    columns = ("Fold", "Train from", "Test from", "Train rows", "Test rows", "AUC", "Baseline", "Log loss")
+    columns = ("Fold", "Train from", "Test from", "Rows", "AUC", "Baseline", "Log loss", "Prior's")
     return Table(
         "Folds",
-        (*columns, "Baseline's", "Prior's", "Rounds", "Configuration"),
+        (*columns, "Rounds", "Configuration"),
         rows,
-        "Prior: saying always the training rows' share of rises. A log loss above its is worse than silence.",
+        "Rows: training / test. AUC of the model and of the baseline; log loss of the model and of the prior,"
+        " which says always the training rows' share of rises: a log loss above its is worse than silence.",
     )
 
 

@@ -489,9 +489,9 @@ def test_folders_are_searched_and_progress_is_told(
 def test_long_files_go_in_by_portions(
     connection: Connection, put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("collectors.archive._CHUNK", 100)
     monkeypatch.setattr("collectors.archive._PEEK", 10)
-    report = load_one(connection, put("SOLUSDT-5m-2026-02-01.csv", HEADER, *map(kline, range(288))))
+    path = put("SOLUSDT-5m-2026-02-01.csv", HEADER, *map(kline, range(288)))
+    report = load_one(connection, path, portion=100)
     assert report.result == WriteResult(received=288, inserted=288)
 
 

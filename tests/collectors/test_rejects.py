@@ -124,3 +124,32 @@ def test_dropped_ones_are_listed_no_more_and_stay(connection: Connection) -> Non
     assert [one.state for one in read_rejects(connection, state=None)] == ["dropped"]
     with pytest.raises(RejectError, match="no refusal has number 99"):
         read_reject(connection, 99)
+
+
+@pytest.mark.parametrize(
+    ("good", "left", "rejected"),
+    [
+        ((), True, 20),  # two portions of ten, and the third is never read
+        ((0,), False, 29),
+        ((25,), True, 20),  # a file is given up for what it has shown so far
+        ((19,), False, 29),
+    ],
+)
+def test_a_file_of_nothing_but_refused_lines_is_left(
+    connection: Connection, tmp_path: Path, good: tuple[int, ...], left: bool, rejected: int
+) -> None:
+    lines = [line(5 * bar, high="110" if bar in good else "many") for bar in range(30)]
+    path = archive_file(tmp_path, *lines)
+    (report,) = import_files(connection, [path], now=NOW, portion=10, most_refused=20).files
+    assert report.error == (f"{path}: 20 lines refused and none taken" if left else "")
+    assert report.result.rejected == len(read_rejects(connection)) == rejected
+    assert report.result.inserted == (0 if left else 1)
+    assert left == (connection.execute("select count(*) from coverage").fetchone() == (0,))
+
+
+def test_fewer_refused_lines_than_the_limit_are_read_to_the_end(
+    connection: Connection, tmp_path: Path
+) -> None:
+    path = archive_file(tmp_path, *(line(5 * bar, high="many") for bar in range(19)))
+    (report,) = import_files(connection, [path], now=NOW, portion=10, most_refused=20).files
+    assert (report.error, report.result.rejected) == ("", 19)

@@ -1,15 +1,17 @@
 """From the mart to Redis, with the log of what was served."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import numpy as np
+import pandas as pd
 import pytest
 import redis
 from psycopg import sql
 
-from ml.errors import FeatureSetError, MartMissingError, SourceUnknownError
+from ml.errors import FeatureSetError, MartMissingError, RangeError, SourceUnknownError
 from ml.feature_store import FeatureStore
 from ml.feature_store_writer import FeatureStoreWriter
 from ml.feature_vector import VectorToPush
@@ -51,6 +53,7 @@ class Online:
             name: sql.Identifier(f"{self.prefix}{schema}", name)
             for schema, name in (
                 ("build", "served"),
+                ("build", "served_sets"),
                 ("build", "published"),
                 ("features", "feat_price__trend"),
             )
@@ -213,3 +216,54 @@ def test_as_of_served_gives_the_first_vector_that_was_pushed(online: Online) -> 
         online.loader.load_features(None, "2026-06-28", NOW, as_of="served")
     online.execute("truncate {served}")
     assert online.loader.load_features(None, "2026-06-28", NOW, as_of="served").shape[0] == 0
+
+
+SERVED_BEFORE = """
+    insert into {served} (symbol, timeframe, time, available_at, pushed_at, revision, feature_set, v)
+    select symbol, timeframe, time - n * interval '5 minutes', available_at, pushed_at, 1, feature_set,
+        array_prepend(n::float8, v[2:])
+    from {served} cross join generate_series(1, 6) as n
+"""
+
+
+def test_served_vectors_come_in_chunks_too(online: Online) -> None:
+    online.push()
+    online.execute(SERVED_BEFORE)
+    asked = ("SOL/USDT", "2026-06-28", NOW)
+    whole = online.loader.load_features(*asked, comparable_only=False, as_of="served")
+    frames = list(online.loader.iter_features(*asked, comparable_only=False, as_of="served", chunk_rows=3))
+    assert [len(frame) for frame in frames] == [3, 3, 1]
+    assert whole.iloc[:-1, 0].tolist() == [6, 5, 4, 3, 2, 1]
+    pd.testing.assert_frame_equal(pd.concat(frames), whole, check_index_type=False)
+    assert {frame.attrs["fingerprint"]["as_of"] for frame in frames} == {"served"}
+    with pytest.raises(RangeError, match="as_of must be mart or served"):
+        next(online.loader.iter_features(*asked, as_of="yesterday"))  # type: ignore[arg-type]
+
+
+def test_vectors_of_an_older_set_are_read_for_features_that_mean_the_same(online: Online) -> None:
+    online.push()
+    online.execute(SERVED_BEFORE)
+    today = online.loader.registry().feature_set
+    asked = ("SOL/USDT", "2026-06-28", NOW)
+    whole = online.loader.load_features(*asked, comparable_only=False, as_of="served")
+    # Once the order was another one, sma_20 was computed otherwise, and rsi_14 was not there.
+    old = [
+        [name, formula, "0" * 32 if name == "sma_20" else definition]
+        for name, formula, definition in reversed(json.loads(today.to_json()))
+        if name != "rsi_14"
+    ]
+    place = today.places(["rsi_14"])[0] + 1
+    online.execute("insert into {served_sets} (feature_set, features) values ('older', %s)", json.dumps(old))
+    online.execute(
+        "update {served} set feature_set = 'older', v = (select array_agg(u.v order by u.n desc)"
+        " from unnest(v) with ordinality as u (v, n) where u.n <> %s) where time < %s",
+        place, NEWEST,
+    )  # fmt: skip
+    try:
+        same = ["bb_width", "hour_sin", today.names[0]]
+        read = online.loader.load_features(*asked, features=same, as_of="served")
+        pd.testing.assert_frame_equal(read, whole[list(read.columns)])
+        with pytest.raises(FeatureSetError, match=r"set older, .* at all: rsi_14, sma_20\."):
+            online.loader.load_features(*asked, features=["sma_20", "rsi_14", *same], as_of="served")
+    finally:
+        online.execute("delete from {served_sets} where feature_set = 'older'")

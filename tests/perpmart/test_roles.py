@@ -103,6 +103,7 @@ def test_analyst_and_ml_read_the_mart(acting: As) -> None:
     for role in ("analyst", "ml"):
         acting(role).execute(f"select * from {PREFIX}mart.feature_mart".encode())
     acting("ml").execute(f"select * from {PREFIX}bars.bars_5m, {PREFIX}build.published".encode())
+    acting("ml").execute(f"select * from {PREFIX}build.served, {PREFIX}build.served_sets".encode())
 
 
 FORBIDDEN: dict[str, list[str]] = {
