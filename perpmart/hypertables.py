@@ -22,6 +22,9 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 COMPRESS_AFTER_DAYS = 7
 """Older rows hardly change: corrections come within minutes, files of the archive within two days."""
 
+SHORTEST_RETENTION_DAYS = 45
+"""Funding features count the settlements of 40 days: of fewer, they would be wrong and not say so."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -99,10 +102,15 @@ def keep_in_chunks(
     Raises
     ------
     DatabaseError
-        The server cannot compress or drop chunks though it was asked to, or refuses a step; the tables
-        before it are done.
+        Raw rows would be dropped while features still need them; the server cannot compress or drop chunks
+        though it was asked to, or refuses a step; the tables before it are done.
     """
     wanted = upkeep or Upkeep()
+    if wanted.retain and wanted.retain < SHORTEST_RETENTION_DAYS:
+        raise DatabaseError(
+            f"raw rows cannot be dropped after {wanted.retain} days: features look back up to 40 days,"
+            f" so keep at least {SHORTEST_RETENTION_DAYS}"
+        )
     connection.commit()
     kind = tier(connection)
     connection.commit()

@@ -56,35 +56,59 @@ $$;
 comment on function make_hypertable is
 'Make a table, with the rows it holds, a hypertable where the server has TimescaleDB; says whether there was anything to do';
 
-create or replace function refuse_forgetting(relation text, names text [], from_time timestamptz) returns void
+create or replace function is_retained(relation text) returns boolean
+language plpgsql stable
+set search_path from current
+as $$
+begin
+    return exists (
+        select 1 from timescaledb_information.jobs as j
+        where j.proc_name = 'policy_retention' and format('%I.%I', j.hypertable_schema, j.hypertable_name)::regclass = relation::regclass
+    );
+end
+$$;
+comment on function is_retained is 'Whether TimescaleDB drops old chunks of this table';
+
+create or replace function refuse_forgetting(m models, names text [], from_time timestamptz) returns void
 language plpgsql stable
 set search_path from current
 as $$
 declare
+    grid constant text := (select g.relation from models as g where g.reach = 'grid');
+    source record;
     lost record;
 begin
-    if tier() <> 'timescale' or coalesce(current_setting('perpmart.forget_history', true), '') = 'true' then
+    if tier() <> 'timescale' or grid is null or coalesce(current_setting('perpmart.forget_history', true), '') = 'true' then
         return;
     end if;
-    perform 1 from timescaledb_information.jobs as j
-    where j.proc_name = 'policy_retention' and format('%I.%I', j.hypertable_schema, j.hypertable_name)::regclass = 'ohlcv'::regclass;
-    if not found then
-        return;
-    end if;
-    execute format($query$
-        select min(b.time) as first, max(b.time) as last
-        from %s as b
-        where b.symbol = any($1) and b.time >= $2 and b.is_filled = 0 and not exists (
-            select 1 from timescaledb_information.chunks as c
-            where format('%%I.%%I', c.hypertable_schema, c.hypertable_name)::regclass = 'ohlcv'::regclass
-                and b.time >= c.range_start and b.time < c.range_end
-        )
-    $query$, relation) into lost using names, from_time;
-    if lost.first is not null then
-        raise exception '% cannot be computed anew from %: its bars from % to % are no longer in raw; keep its definition, or give the dbt variable forget_history: true to lose them',
-            replace(relation, '"', ''), from_time, lost.first, lost.last;
-    end if;
+    -- The bars tell which rows of raw they were made from. Chunks of the tables are not equally wide: one may have gone
+    -- where the klines are still there.
+    for source in
+        select * from (
+            values
+            ('ohlcv', 'case when b.is_filled = 0 then b.time end'),
+            ('open_interest', 'b.open_interest_time'),
+            ('long_short_ratio', 'b.long_short_ratio_time'),
+            ('funding_rate', 'b.funding_time'),
+            ('mark_price', 'case when b.mark_price is not null then b.time end')
+        ) as s (stream, at)
+        where s.stream = any(m.streams) and is_retained(s.stream)
+    loop
+        execute format($query$
+            select min(b.time) as first, max(b.time) as last
+            from %1$s as b
+            where b.symbol = any($1) and b.time >= $2 and %2$s is not null and not exists (
+                select 1 from timescaledb_information.chunks as c
+                where format('%%I.%%I', c.hypertable_schema, c.hypertable_name)::regclass = %3$L::regclass
+                    and %2$s >= c.range_start and %2$s < c.range_end
+            )
+        $query$, grid, source.at, source.stream) into lost using names, from_time;
+        if lost.first is not null then
+            raise exception '% cannot be computed anew from %: rows of % that it was made from are no longer in raw, for the bars from % to %; keep its definition, or give the dbt variable forget_history: true to lose them',
+                replace(m.relation, '"', ''), from_time, source.stream, lost.first, lost.last;
+        end if;
+    end loop;
 end
 $$;
 comment on function refuse_forgetting is
-'Raise an error where computing bars anew would lose some of which retention has dropped the klines';
+'Raise an error where computing a model anew would lose what it was made from before retention dropped that';

@@ -165,9 +165,7 @@ begin
         perform set_config('perpmart.symbols', span.symbols::text, true),
             set_config('perpmart.from_time', case when isfinite(span.from_time) then span.from_time::text else '' end, true),
             choose_plans(span.from_time, span.symbols);
-        if m.reach = 'grid' then
-            perform refuse_forgetting(m.relation, span.symbols, span.from_time);
-        end if;
+        perform refuse_forgetting(m, span.symbols, span.from_time);
         if not isfinite(span.from_time) and span.symbols @> symbols_of(m.relation) then
             execute format('truncate %s', m.relation);
         else

@@ -15,7 +15,9 @@ def init(
     ] = None,
     retain: Annotated[
         int | None,
-        typer.Option(help="TimescaleDB: drop older raw rows; 0 keeps all.", metavar="DAYS", min=0),
+        typer.Option(
+            help="TimescaleDB: drop older raw rows (45 days at least); 0 keeps all.", metavar="DAYS", min=0
+        ),
     ] = None,
     compress_features: Annotated[
         int | None,

@@ -139,10 +139,21 @@ def test_late_rows_reach_compressed_features_too(url: str, connection: Connectio
     assert disagreements(after, snapshot(connection)) == []
 
 
-def test_bars_of_which_raw_has_dropped_the_klines_are_not_lost_silently(native: NativeServer) -> None:
+@pytest.mark.parametrize(
+    ("table", "model"),
+    [
+        ("ohlcv", "bars_5m"),
+        ("mark_price", "bars_5m"),
+        ("open_interest", "bars_5m"),
+        ("funding_rate", "feat_funding__rates"),
+    ],
+)
+def test_what_was_made_from_rows_that_raw_has_dropped_is_not_lost_silently(
+    native: NativeServer, table: str, model: str
+) -> None:
     url = native.new_database()
     with connect_to(url) as connection:
-        connection.execute("select set_chunk_time_interval('raw.ohlcv', interval '1 day')")
+        connection.execute("select set_chunk_time_interval(%s, interval '1 day')", [f"raw.{table}"])
         fill(connection)
     build(url)
     with connect_to(url) as connection:
@@ -150,11 +161,13 @@ def test_bars_of_which_raw_has_dropped_the_klines_are_not_lost_silently(native: 
         keep_in_chunks(connection, upkeep=Upkeep(retain=40_000))
         before = snapshot(connection)
         kept_from = MARKET.start + timedelta(days=1)
-        dropped = connection.execute("select drop_chunks('raw.ohlcv', older_than => %s)", [kept_from])
-        assert len(dropped.fetchall()) == 1
+        dropped = connection.execute("select drop_chunks(%s, older_than => %s)", [f"raw.{table}", kept_from])
+        assert dropped.fetchall()
         connection.commit()
-    with pytest.raises(BuildError, match=r"bars_5m cannot be computed anew .* are no longer in raw"):
-        build(url, select="bars_5m", full_refresh=True)
+    with pytest.raises(
+        BuildError, match=rf"{model} cannot be computed anew .* rows of {table} .* no longer in raw"
+    ):
+        build(url, select=model, full_refresh=True)
     with connect_to(url) as connection:
         assert disagreements(before, snapshot(connection)) == []
         connection.execute("update raw.ohlcv set close = low where time = (select max(time) from raw.ohlcv)")

@@ -80,6 +80,11 @@ def test_schema_files_that_changed_run_on_compressed_tables_too(connection: Conn
     assert "note_delete" not in names
 
 
+def test_rows_that_features_still_need_are_not_dropped(connection: Connection) -> None:
+    with pytest.raises(DatabaseError, match="keep at least 45"):
+        keep_in_chunks(connection, PREFIX, upkeep=Upkeep(retain=44))
+
+
 def test_plain_postgresql_has_no_trace_of_it(migrated_url: str) -> None:
     with connect_to(migrated_url) as connection:
         if tier(connection) != "plain":
