@@ -27,6 +27,7 @@ def computed_from(
     "start",
     [
         pytest.param(at(11, 0), id="first_bar_of_a_day"),
+        pytest.param(at(11, 22, 10), id="a_few_bars"),
         pytest.param(at(11, 0, 5), id="second_bar_of_a_day", marks=pytest.mark.proof),
         pytest.param(at(10, 23, 55), id="last_bar_of_a_day", marks=pytest.mark.proof),
         pytest.param(at(5, 0), id="day_after_a_listing", marks=pytest.mark.proof),
@@ -54,3 +55,18 @@ def test_a_run_that_reads_no_bar_before_its_first_midnight_is_found(
     plant(world, Fault({model: [(f" - interval '{margin}'", "")]}))
     found = computed_from(world, at(11, 0), [model])
     assert feature in {one.column for one in found}
+
+
+def test_a_time_of_day_that_is_left_out_is_found(world: Connection) -> None:
+    model = "feat_volume__activity"
+    plant(world, Fault({model: [("<= (select last_kline()", "< (select last_kline()")]}))
+    found = computed_from(world, at(11, 22, 10), [model])
+    assert {one.column for one in found} == {"volume_tod_ratio_7d"}
+
+
+def test_settlements_that_are_not_counted_at_the_first_bar_are_found(world: Connection) -> None:
+    model = "feat_funding__rates"
+    first = "select symbol, min(time)\n    from bars\n    where time >= (select scope_start())"
+    plant(world, Fault({model: [(first, f"{first} + interval '1 hour'")]}))
+    found = computed_from(world, at(11, 22, 10), [model])
+    assert "cumulative_funding_7d" in {one.column for one in found}
