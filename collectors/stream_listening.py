@@ -116,6 +116,12 @@ class Listening:
                     found.append(Coverage(one.channel.stream, one.symbol, start, end))
         return found
 
+    def takes_over_from(self, old: Listening) -> bool:
+        """Whether `old` can end without a hole: what it covers is covered here from before its end."""
+        mine = {(one.stream, one.symbol): one.from_time for one in reversed(self.covered())}
+        theirs = {(one.stream, one.symbol): one.to_time for one in old.covered()}
+        return self.has_spoken and all(key in mine and mine[key] <= end for key, end in theirs.items())
+
     def forget_finished(self, until: datetime) -> None:
         """Drop stretches that ended by an instant, once they are stored."""
         for heard in (self._socket, *self._heard.values()):

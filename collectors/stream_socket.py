@@ -22,7 +22,7 @@ LIFE = timedelta(hours=23)
 """Age at which a connection is replaced: the exchange cuts it at 24 hours."""
 
 OVERLAP = timedelta(seconds=30)
-"""How long a replacement may take to speak before the old connection is given up anyway."""
+"""How long a replacement may take to cover what the old connection does before that is given up anyway."""
 
 OPEN_TIMEOUT = 10.0
 CHECK_SECONDS = 1.0
@@ -136,10 +136,12 @@ class ShardSocket:
         return f"connection lost: {reader.reason}"
 
     async def _replace(self, old: _Reader) -> _Reader:
-        """Open the new connection first, and close the old one when the new one speaks."""
+        """Open the new connection first, and close the old one when the new one covers all that it does."""
         new = await self._open()
         until = self.clock.now() + OVERLAP
-        while not new.listening.has_spoken and not new.task.done() and self.clock.now() < until:
+        while not new.task.done() and self.clock.now() < until:
+            if new.listening.takes_over_from(old.listening):
+                break
             await self.clock.sleep(CHECK_SECONDS)
         await self._retire(old)
         return new

@@ -66,6 +66,7 @@ class StreamServer:
         self.plan = plan or StreamPlan()
         self.failures: deque[Failure] = deque(maxlen=100_000)
         self.connections: dict[int, Connection] = {}
+        self.most_connections = 0
         self._clock = clock
         self._feed = StreamFeed(market, least_every_ms=self.plan.least_every_ms)
         self._numbers, self._order = count(1), count()
@@ -107,6 +108,7 @@ class StreamServer:
         connection.drop_ms = self.plan.next_failure_ms("drop", self.plan.drops_per_hour, number, now)
         self._plan_silence(connection, now)
         self.connections[number] = connection
+        self.most_connections = max(self.most_connections, len(self.connections))
         return connection
 
     async def _listen(self, connection: Connection) -> None:

@@ -4,6 +4,7 @@ A PostgreSQL and a Redis of our own run for the session, in a folder of their ow
 PERPMART_TEST_DATABASE_URL (a superuser's address) that server is used instead of the former.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -178,12 +179,15 @@ def _settings(folder: Path, **given: str | None) -> Settings:
 
 
 def _remove_leftovers() -> None:
-    """Stop the servers and remove the folders of earlier runs that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
-        run = folder.name.removeprefix(FOLDER).split("-")[0]
-        if run.isdigit() and not psutil.pid_exists(int(run)) and folder.stat().st_uid == os.geteuid():
-            down(_settings(folder))
-            shutil.rmtree(folder)
+    """Stop the servers and remove the folders of runs that were killed; one process at a time does."""
+    place = Path(tempfile.gettempdir())
+    with (place / f"{FOLDER}{os.geteuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for folder in place.glob(f"{FOLDER}*-*"):
+            run = folder.name.removeprefix(FOLDER).split("-")[0]
+            if run.isdigit() and not psutil.pid_exists(int(run)) and folder.stat().st_uid == os.geteuid():
+                down(_settings(folder))
+                shutil.rmtree(folder)
 
 
 def _create(server_url: str, name: str, template: str | None = None) -> str:

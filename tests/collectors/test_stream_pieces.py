@@ -90,6 +90,14 @@ def test_old_and_repeated_messages_do_not_shrink_what_was_heard() -> None:
     assert segments(heard(10, 20, 15, 20, 11), "mark_price") == [(10, 20)]
 
 
+def test_a_connection_takes_over_once_forced_orders_too_are_covered_without_a_hole() -> None:
+    old = heard(*range(60, 101))
+    assert not Listening([MARK, ORDERS, KLINE], at(90)).takes_over_from(old)
+    assert not heard(101, 102, 103).takes_over_from(old)  # its first message came after the old one's last
+    assert not heard(97, 98, 99, 100).takes_over_from(old)  # orders filled before 99 s may have been missed
+    assert heard(95, 96, 97, 98, 99, 100).takes_over_from(old)
+
+
 def test_a_book_slot_that_can_still_change_is_not_covered() -> None:
     listening = Listening([BOOK], NOON)
     for second in (1, 9, 19, 31):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from collectors.coverage import merge_segments
@@ -50,7 +49,8 @@ def listen(plan: StreamPlan, *, minutes: float, life: timedelta = timedelta(days
                 life,
             )
             task = asyncio.ensure_future(socket.run())
-            await until(task, minutes, lambda: note(exchange))
+            await asyncio.wait([task], timeout=minutes * 60 / SPEED)
+            done.most_connections = exchange.streams.most_connections
             segments = [
                 (one.from_time, one.to_time)
                 for listening in socket.listenings
@@ -61,17 +61,8 @@ def listen(plan: StreamPlan, *, minutes: float, life: timedelta = timedelta(days
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def note(exchange: Simulator) -> None:
-        done.most_connections = max(done.most_connections, len(exchange.streams.connections))
-
     asyncio.run(run())
     return done
-
-
-async def until(task: Awaitable[None], minutes: float, each: Callable[[], None]) -> None:
-    for _ in range(int(minutes * 60 / SPEED / 0.02)):
-        await asyncio.sleep(0.02)
-        each()
 
 
 def instants(run: Run) -> list[datetime]:
