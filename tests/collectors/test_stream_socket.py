@@ -82,7 +82,7 @@ def test_a_rotation_loses_nothing_and_for_a_while_there_are_two_connections() ->
 def test_a_connection_that_is_cut_is_opened_again_and_the_hole_shows() -> None:
     run = listen(StreamPlan(drops_per_hour=60, seed=4), minutes=4)
     assert run.counts.losses >= 1
-    assert run.counts.connections == run.counts.losses + 1
+    assert run.counts.losses <= run.counts.connections <= run.counts.losses + 1  # the run may end in between
     assert "connection lost" in run.troubles[0][1]
     assert len(run.covered) >= 1
 
