@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from benchmarks.frame import Section, Spent, middle, seconds, show, spent
+from benchmarks.frame import Section, Spent, middle, show, spent
 from benchmarks.generate import fill
 from benchmarks.scratch import empty_mart
 from collectors.rows import Coverage, Row
@@ -60,15 +60,21 @@ def write_bar(connection: Connection, market: Market, number: int) -> None:
     assert result.inserted == len(rows), result
 
 
-def measure(url: str, *, days: int, symbols: int, bars: int, say: Callable[[str], None] = print) -> Increment:
-    """Fill an empty mart with a history and put bars on top of it, first by the engine, then by dbt."""
-    market = wide_market(symbols=symbols, days=days, restless=True)
+def prepare(url: str, market: Market) -> None:
+    """Fill an empty mart with a market's whole history and build it."""
     with connect_to(url) as connection:
         fill(connection, market, market.start, market.end, kinds=KINDS)
-        took = seconds(lambda: run_pending(connection))
-        say(f"  {symbols} symbols x {days} days: built in {took:.1f} s")
-        with psycopg.connect(url, autocommit=True) as other:
-            other.execute("vacuum analyze")
+    build(url, threads=2)
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("vacuum analyze")
+
+
+def measure(url: str, market: Market, *, bars: int, say: Callable[[str], None] = print) -> Increment:
+    """Put bars on top of a prepared history, first by the engine, then by dbt."""
+    with connect_to(url) as connection:
+        row = connection.execute("select count(*) from bars.bars_5m").fetchone()
+        assert row is not None
+        connection.commit()
         write, engine, dbt = [], [], []
         for number in range(2 * bars):
             write.append(spent(url, partial(write_bar, connection, market, number)))
@@ -78,10 +84,10 @@ def measure(url: str, *, days: int, symbols: int, bars: int, say: Callable[[str]
                 dbt.append(spent(url, lambda: build(url)))
         last = market.end + (2 * bars - 1) * BAR
         newest = connection.execute("select count(*) from mart.latest_features where time = %s", [last])
-        assert newest.fetchone() == (symbols,)
+        assert newest.fetchone() == (len(market.symbols),)
         connection.commit()
         idle = [spent(url, lambda: run_pending(connection)) for _ in range(3)]
-    found = Increment(symbols * days * 288, *(middle(times) for times in (write, engine, dbt, idle)))
+    found = Increment(row[0], *(middle(times) for times in (write, engine, dbt, idle)))
     say(f"  {found}")
     return found
 
@@ -91,8 +97,10 @@ def run(server: str, *, sizes: Sequence[tuple[int, int]], bars: int) -> Section:
     table, picture = [], {}
     shortest: dict[int, Increment] = {}
     for symbols, days in sizes:
+        market = wide_market(symbols=symbols, days=days, restless=True)
         with empty_mart(server) as url:
-            found = measure(url, days=days, symbols=symbols, bars=bars)
+            prepare(url, market)
+            found = measure(url, market, bars=bars)
         first = shortest.setdefault(symbols, found)
         picture[f"{symbols} symbols, {days} days"] = found.engine.wall
         times = (found.write, found.engine, found.dbt, found.idle)

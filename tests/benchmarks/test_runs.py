@@ -48,7 +48,9 @@ def test_files_of_both_ways_hold_the_same(empty_url: str, tmp_path: Path) -> Non
 
 def test_new_bars_reach_the_mart(empty_url: str) -> None:
     with copied(empty_url) as url:
-        found = increment.measure(url, days=1, symbols=2, bars=1, say=silent)
+        market = wide_market(symbols=2, days=1, restless=True)
+        increment.prepare(url, market)
+        found = increment.measure(url, market, bars=1, say=silent)
     assert found.history == 2 * 288
     assert min(took.wall for took in found[1:]) > 0
 
