@@ -110,11 +110,42 @@ declare
     -- What a few bars need, found row by row, would take for ever over a long range: estimates of windows over windows
     -- are poor, and figures of the newest rows lag behind. Hash joins are never far off.
     is_short constant boolean := isfinite(from_time)
-        and cardinality(names) * extract(epoch from last_kline() - from_time) / 300 < 3000;
+        and cardinality(names) * date_part('epoch', last_kline() - from_time) / 300 < 3000;
 begin
     perform set_config('enable_nestloop', is_short::text, true), set_config('enable_mergejoin', is_short::text, true);
 end
 $$;
+
+create or replace function symbols_in_parts(m models, names text [], from_time timestamptz) returns table (part text [])
+language sql stable
+set search_path from current
+as $$
+    with long as (
+        -- A segment may have grown by hours of flat bars; a few thousand more or less are no matter.
+        select
+            s.symbol,
+            case when first.time is null then 0 else
+                date_part('epoch', (select last_kline()) - greatest(symbols_in_parts.from_time, first.time)) / 300
+            end as bars
+        from unnest(names) as s (symbol)
+        left join lateral (
+            select o.time from ohlcv as o
+            where o.symbol = s.symbol and o.timeframe = '5m' order by o.time limit 1
+        ) as first on true
+    ),
+    numbered as (
+        select
+            symbol,
+            case when m.reach = 'universe' then 0 else floor(
+                (sum(bars) over (order by symbol) - bars)
+                / coalesce(nullif(current_setting('perpmart.bars_in_part', true), '')::float8, 200000)
+            ) end as part
+        from long
+    )
+    select array_agg(symbol order by symbol) from numbered group by numbered.part order by numbered.part
+$$;
+comment on function symbols_in_parts is
+'Symbols in parts of some 200,000 bars: sorts and hash tables stay in memory however long the history is';
 
 create or replace function hand_to_children(m models, names text [], starts timestamptz []) returns void
 language sql
@@ -138,6 +169,7 @@ declare
     names text[];
     starts timestamptz[];
     span record;
+    chosen text[];
     affected bigint;
 begin
     perform lock_model(p_model);
@@ -162,8 +194,7 @@ begin
         select r.from_time, array_agg(r.symbol order by r.symbol) as symbols
         from unnest(names, starts) as r (symbol, from_time) group by r.from_time order by r.from_time
     loop
-        perform set_config('perpmart.symbols', span.symbols::text, true),
-            set_config('perpmart.from_time', case when isfinite(span.from_time) then span.from_time::text else '' end, true),
+        perform set_config('perpmart.from_time', case when isfinite(span.from_time) then span.from_time::text else '' end, true),
             choose_plans(span.from_time, span.symbols);
         perform refuse_forgetting(m, span.symbols, span.from_time);
         if not isfinite(span.from_time) and span.symbols @> symbols_of(m.relation) then
@@ -171,18 +202,22 @@ begin
         else
             execute format('delete from %s where symbol = any(%L) and time >= %L', m.relation, span.symbols, span.from_time);
         end if;
-        execute format(
-            'insert into %1$s (%2$s) select %2$s from (%3$s) as computed where time >= %4$L', m.relation,
-            (select string_agg(quote_ident(c), ', ') from unnest(m.columns) as c), m.compiled_sql, span.from_time
-        );
-        get diagnostics affected = row_count;
-        written := written + affected;
+        for chosen in select p.part from symbols_in_parts(m, span.symbols, span.from_time) as p loop
+            perform set_config('perpmart.symbols', chosen::text, true);
+            execute format(
+                'insert into %1$s (%2$s) select %2$s from (%3$s) as computed where time >= %4$L', m.relation,
+                (select string_agg(quote_ident(c), ', ') from unnest(m.columns) as c), m.compiled_sql, span.from_time
+            );
+            get diagnostics affected = row_count;
+            written := written + affected;
+        end loop;
         ranges := ranges + cardinality(span.symbols);
     end loop;
 
     -- Children plan by these figures; autovacuum would bring them after the run.
     if written > 0.2 * (select sum(greatest(c.reltuples, 0)) from pg_class as c where c.oid in (select parts_of(m.relation))) then
-        execute format('analyze %s', m.relation);
+        -- Of the columns that joins go by: the sample of all the others takes longer than a day's rows of every symbol.
+        execute format('analyze %s (symbol, time)', m.relation);
     end if;
 
     delete from pending where id = any(taken);

@@ -38,6 +38,16 @@ def test_a_run_from_any_bar_gives_the_bits_of_the_whole(world: Connection, start
     assert computed_from(world, start) == []
 
 
+def test_symbols_computed_in_many_parts_come_out_with_the_bits_of_one(world: Connection) -> None:
+    world.execute("set local perpmart.bars_in_part = 3000")
+    parts = world.execute(
+        "select count(*) from models as m, symbols_in_parts(m, symbols(), '-infinity') where m.reach = 'grid'"
+    ).fetchone()
+    assert parts is not None
+    assert parts[0] > 2
+    assert computed_from(world, at(9, 8, 20)) == []
+
+
 @pytest.mark.parametrize(
     ("model", "margin", "feature"),
     [
