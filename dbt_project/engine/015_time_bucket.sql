@@ -26,20 +26,20 @@ begin
     language plpgsql immutable parallel safe
     as $step$
     begin
-        if at is null or (state is not null and state[2] <= extract(epoch from at)) then
+        if at is null or (state is not null and state[2] <= date_part('epoch', at)) then
             return state;
         end if;
-        return array[value, extract(epoch from at)];
+        return array[value, date_part('epoch', at)];
     end
     $step$;
     create or replace function last_step(state float8[], value float8, at timestamptz) returns float8[]
     language plpgsql immutable parallel safe
     as $step$
     begin
-        if at is null or (state is not null and state[2] >= extract(epoch from at)) then
+        if at is null or (state is not null and state[2] >= date_part('epoch', at)) then
             return state;
         end if;
-        return array[value, extract(epoch from at)];
+        return array[value, date_part('epoch', at)];
     end
     $step$;
     create or replace function first_element(state float8[]) returns float8

@@ -69,7 +69,7 @@ declare
     start constant timestamptz := coalesce(nullif(current_setting('perpmart.from_time', true), '')::timestamptz, '-infinity');
 begin
     return case when isfinite(start)
-        then date_bin('1 day', start, '2000-01-01 00:00:00+00') - make_interval(days => days)
+        then date_bin('1 day', start, '2000-01-01 00:00:00+00') - make_interval(hours => 24 * days) -- a day of the session's time zone may have 23
         else start end;
 end
 $$;

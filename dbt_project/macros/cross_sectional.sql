@@ -1,10 +1,20 @@
-{# (average rank - 1) / (n - 1) among the members of one time that know the value; null under two of them. #}
-{% macro cross_sectional_rank(value) -%}
-    case when is_member and {{ value }} is not null then
+{# The values of one time, of the members that know it, in ascending order. #}
+{% macro sorted_section(value) -%}
+    array_agg({{ value }} order by {{ value }}) filter (where is_member and {{ value }} is not null)
+{%- endmacro %}
+
+{# (average rank - 1) / (n - 1) in a sorted section: a binary search finds the last of the equal ones, which are counted
+   where there is more than one. Null under two members. #}
+{% macro cross_sectional_rank(value, section) -%}
+    case when is_member then
             (
-                rank() over (partition by time, is_member and {{ value }} is not null order by {{ value }}) - 1
-                + (count(*) over (partition by time, is_member and {{ value }} is not null, {{ value }}) - 1) / 2.0::float8
-            ) / nullif(count({{ value }}) filter (where is_member) over at_time - 1, 0)
+                2 * width_bucket({{ value }}, {{ section }}) - 1
+                - case
+                    when {{ section }}[width_bucket({{ value }}, {{ section }}) - 1] = {{ value }}
+                        then (select count(*) from unnest({{ section }}) as v where v = {{ value }})
+                    else 1
+                end
+            ) / 2.0::float8 / nullif(cardinality({{ section }}) - 1, 0)
         end
 {%- endmacro %}
 

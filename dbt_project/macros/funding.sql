@@ -1,8 +1,3 @@
-{# Whether a settlement is one of the last 30 days as of the bar. #}
-{% macro in_month() -%}
-    r.known_at > bars.available_at - interval '30 days'
-{%- endmacro %}
-
 {# First day of the listing that holds an instant; -infinity where none is noted. #}
 {% macro listed_from(symbol, time) -%}
     coalesce((

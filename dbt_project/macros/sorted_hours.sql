@@ -1,12 +1,11 @@
-{# The last 168 values at bars that close on the full hour, sorted, as of each full hour: of the series itself and of its
-   negative, so that a binary search (width_bucket) counts the smaller and the greater ones. Null unless all are known. #}
+{# The last 168 values at bars that close on the full hour, sorted, as of each full hour: a binary search (width_bucket)
+   counts those up to a value. Null unless all are known. #}
 {% macro sorted_hours(series) -%}
     select
         symbol,
         segment_start,
         hour,
-        (select array_agg(v order by v) from unnest(last_hours) as v) as ascending,
-        (select array_agg(- v order by - v) from unnest(last_hours) as v) as negatives
+        (select array_agg(v order by v) from unnest(last_hours) as v) as ascending
     from (
         select
             symbol,
@@ -23,9 +22,15 @@
     where known = 168 and hour > (select scope_start()) - interval '1 hour'
 {%- endmacro %}
 
-{# (count below + half the count equal) / 168 of a value among the sorted hours. #}
+{# (count below + half the count equal) / 168 of a value among the sorted hours. The equal ones, of which few bars have any,
+   are counted one by one. #}
 {% macro midrank(series, hours) -%}
     (
-            width_bucket({{ series }}, {{ hours }}.ascending) + 168 - width_bucket(- {{ series }}, {{ hours }}.negatives)
+            2 * width_bucket({{ series }}, {{ hours }}.ascending)
+            - case
+                when {{ hours }}.ascending[width_bucket({{ series }}, {{ hours }}.ascending)] = {{ series }}
+                    then (select count(*) from unnest({{ hours }}.ascending) as v where v = {{ series }})
+                else 0
+            end
         ) / 336.0::float8
 {%- endmacro %}

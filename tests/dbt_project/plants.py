@@ -121,7 +121,7 @@ PLANTS = {
         Fault(
             {
                 "roll_liquidations_5m": [("interval '-2 seconds'", "interval '0 seconds'")],
-                "bars_5m": [("liquidations.time + interval '2 seconds'", "liquidations.time")],
+                "bars_5m": [("time + interval '2 seconds' as time", "time")],
             }
         ),
         _day(11, 14, 35),
@@ -145,8 +145,8 @@ PLANTS = {
             {
                 "feat_cross_asset__market": [
                     (
-                        "b.time >= u.valid_from and b.time < coalesce(u.valid_to, 'infinity')",
-                        "u.valid_to is null",
+                        "coalesce(universe.times @> b.time, false)",
+                        "coalesce(upper_inf(universe.times), false)",
                     )
                 ]
             }

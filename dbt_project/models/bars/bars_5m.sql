@@ -138,59 +138,14 @@ first_bars as (
     select symbol, time, available_at from grid_in_scope where is_first
 ),
 
-open_interest_by_bar as (
-    {{ newest_by_bar(ref('stg_open_interest'), source('raw', 'open_interest'), has_periods=true,
-        measures=['open_interest', 'open_interest_value'], lag=var('lag_open_interest')) }}
-),
-
-funding_by_bar as (
-    {{ newest_by_bar(ref('stg_funding_rate'), source('raw', 'funding_rate'),
-        stamp='funding_time', measures=['funding_rate'], lag=var('lag_funding')) }}
-),
-
-global_ratio_by_bar as (
-    {{ newest_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'), has_periods=true,
-        measures=['long_short_ratio'], lag=var('lag_long_short_ratio'), kind="ratio_type = 'global_account'") }}
-),
-
-top_position_by_bar as (
-    {{ newest_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'), has_periods=true,
-        measures=['long_short_ratio'], lag=var('lag_long_short_ratio'), kind="ratio_type = 'top_position'") }}
-),
-
-top_account_by_bar as (
-    {{ newest_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'), has_periods=true,
-        measures=['long_short_ratio'], lag=var('lag_long_short_ratio'), kind="ratio_type = 'top_account'") }}
-),
-
-taker_ratio_by_bar as (
-    -- Its lag depends on the period, so the newest stamp need not be the newest known.
-    select symbol, time, max(newest) as newest
-    from (
-        select
-            symbol,
-            bar_open(known_at - interval '1 microsecond') as time,
-            array[extract(epoch from known_at), long_short_ratio]::float8[] as newest
-        from {{ ref('stg_long_short_ratio') }}
-        where ratio_type = 'taker_volume' and {{ from_scope_start(before='24 hours 10 minutes') }}
-        union all
-        select b.symbol, b.time, array[extract(epoch from v.known_at), v.long_short_ratio]::float8[]
-        from first_bars as b
-        inner join {{ ref('stg_long_short_ratio') }} as v
-            on b.symbol = v.symbol and b.available_at >= v.known_at and b.available_at - {{ stale }} <= v.known_at
-        where v.ratio_type = 'taker_volume' and {{ from_scope_start(before='49 hours 10 minutes', symbol='v.symbol', time='v.time') }}
-    ) as known
-    group by symbol, time
-),
-
 mark_by_bar as (
     select
         symbol,
         bar_open(time - interval '1 microsecond') as time,
-        max(array[extract(epoch from time), mark_price, index_price]::float8[]) filter (
+        max(array[date_part('epoch', time), mark_price, index_price]::float8[]) filter (
             where bar_open(time - interval '1 microsecond') + interval '5 minutes' - time < interval '{{ var("mark_price_max_age") }}'
         ) as price,
-        max(array[extract(epoch from time), predicted_funding_rate, extract(epoch from next_funding_time)]::float8[]) filter (
+        max(array[date_part('epoch', time), predicted_funding_rate, date_part('epoch', next_funding_time)]::float8[]) filter (
             where next_funding_time is not null
         ) as prediction
     from {{ ref('stg_mark_price') }}
@@ -206,49 +161,89 @@ watch_segments as (
     group by s.symbol
 ),
 
-watched_bars as (
-    select w.symbol, bar.time
+becoming_known as (
+    -- Each row says one thing, under the bar in which it became known.
+    {%- set taker %}
+    -- Its lag depends on the period, so the newest stamp need not be the newest known.
+    select
+        symbol,
+        bar_open(known_at - interval '1 microsecond') as time,
+        array[date_part('epoch', known_at), long_short_ratio]::float8[] as newest
+    from {{ ref('stg_long_short_ratio') }}
+    where ratio_type = 'taker_volume' and {{ from_scope_start(before='24 hours 10 minutes') }}
+    union all
+    select b.symbol, b.time, array[date_part('epoch', v.known_at), v.long_short_ratio]::float8[]
+    from first_bars as b
+    inner join {{ ref('stg_long_short_ratio') }} as v
+        on b.symbol = v.symbol and b.available_at >= v.known_at and b.available_at - {{ stale }} <= v.known_at
+    where v.ratio_type = 'taker_volume' and {{ from_scope_start(before='49 hours 10 minutes', symbol='v.symbol', time='v.time') }}
+    {%- endset %}
+    {%- set sources = {
+        'open_interest_snapshot': rows_by_bar(ref('stg_open_interest'), source('raw', 'open_interest'), has_periods=true,
+            measures=['open_interest', 'open_interest_value'], lag=var('lag_open_interest')),
+        'settlement': rows_by_bar(ref('stg_funding_rate'), source('raw', 'funding_rate'),
+            stamp='funding_time', measures=['funding_rate'], lag=var('lag_funding')),
+        'global_ratio': rows_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'), has_periods=true,
+            measures=['long_short_ratio'], lag=var('lag_long_short_ratio'), kind="ratio_type = 'global_account'"),
+        'top_position': rows_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'), has_periods=true,
+            measures=['long_short_ratio'], lag=var('lag_long_short_ratio'), kind="ratio_type = 'top_position'"),
+        'top_account': rows_by_bar(ref('stg_long_short_ratio'), source('raw', 'long_short_ratio'), has_periods=true,
+            measures=['long_short_ratio'], lag=var('lag_long_short_ratio'), kind="ratio_type = 'top_account'"),
+        'taker_ratio': taker,
+        'mark': "select symbol, time, price as newest from mark_by_bar",
+        'prediction': "select symbol, time, prediction as newest from mark_by_bar",
+        'earlier_prediction': "select symbol, time + interval '5 minutes' as time, prediction as newest from mark_by_bar",
+        'liquidations': "select symbol, time + interval '" ~ var('lag_liquidation') ~ "' as time, "
+            ~ "array[long_liquidations, short_liquidations, liquidation_count, max_liquidation]::float8[] as newest from "
+            ~ ref('roll_liquidations_5m') ~ " where " ~ from_scope_start(before='5 minutes'),
+    } %}
+    {%- for name, rows in sources.items() %}
+    select
+        symbol,
+        time,
+        {%- for one in sources %}
+        {{ 'newest' if one == name else 'null::float8[]' }} as {{ one }},
+        {%- endfor %}
+        null::float8 as watched_seconds
+    from ({{ rows }}) as {{ name }}_rows
+    union all
+    {%- endfor %}
+    select
+        w.symbol,
+        bar.time,
+        {%- for one in sources %}
+        null::float8[],
+        {%- endfor %}
+        date_part('epoch', least(upper(w.watched), bar.time + interval '5 minutes') - greatest(lower(w.watched), bar.time))
     from watch_segments as w
     cross join lateral generate_series(
         greatest(bar_open(lower(w.watched)), scope_start()), upper(w.watched), interval '5 minutes'
     ) as bar (time)
-    group by w.symbol, bar.time
-    having sum(extract(
-        epoch from least(upper(w.watched), bar.time + interval '5 minutes') - greatest(lower(w.watched), bar.time)
-    )) >= {{ var('watched_seconds') }}
+),
+
+known_by_bar as (
+    -- One pass over all of them: a join for each source would take longer than the rest of this model.
+    select
+        symbol,
+        time,
+        {% for one in sources %}max({{ one }}) as {{ one }},
+        {% endfor %}sum(watched_seconds) as watched_seconds
+    from becoming_known
+    group by symbol, time
 ),
 
 carried as (
     select
         grid.*,
-        max(open_interest_by_bar.newest) over so_far as open_interest_snapshot,
-        max(funding_by_bar.newest) over so_far as settlement,
-        max(global_ratio_by_bar.newest) over so_far as global_ratio,
-        max(top_position_by_bar.newest) over so_far as top_position,
-        max(top_account_by_bar.newest) over so_far as top_account,
-        max(taker_ratio_by_bar.newest) over so_far as taker_ratio,
-        mark_by_bar.price as mark,
-        coalesce(mark_by_bar.prediction, earlier_mark.prediction) as prediction,
-        liquidations.long_liquidations,
-        liquidations.short_liquidations,
-        liquidations.liquidation_count,
-        liquidations.max_liquidation,
-        watched_bars.time is not null as is_watched
+        {% for one in ['open_interest_snapshot', 'settlement', 'global_ratio', 'top_position', 'top_account', 'taker_ratio'] -%}
+        max(known.{{ one }}) over so_far as {{ one }},
+        {% endfor -%}
+        known.mark,
+        coalesce(known.prediction, known.earlier_prediction) as prediction,
+        known.liquidations,
+        known.watched_seconds >= {{ var('watched_seconds') }} as is_watched
     from grid_in_scope as grid
-    left join open_interest_by_bar using (symbol, time)
-    left join funding_by_bar using (symbol, time)
-    left join global_ratio_by_bar using (symbol, time)
-    left join top_position_by_bar using (symbol, time)
-    left join top_account_by_bar using (symbol, time)
-    left join taker_ratio_by_bar using (symbol, time)
-    left join mark_by_bar using (symbol, time)
-    left join mark_by_bar as earlier_mark
-        on grid.symbol = earlier_mark.symbol and grid.time - interval '5 minutes' = earlier_mark.time
-    left join {{ ref('roll_liquidations_5m') }} as liquidations
-        on grid.symbol = liquidations.symbol
-        and grid.time = liquidations.time + interval '{{ var("lag_liquidation") }}'
-        and {{ from_scope_start(before='5 minutes', symbol='liquidations.symbol', time='liquidations.time') }}
-    left join watched_bars on grid.symbol = watched_bars.symbol and grid.time = watched_bars.time
+    left join known_by_bar as known using (symbol, time)
     window so_far as (partition by grid.symbol, grid.segment_start order by grid.time rows unbounded preceding)
 ),
 
@@ -287,10 +282,10 @@ bars as (
         case when available_at - to_timestamp(top_position[1]) <= {{ stale }} then top_position[2] end as top_position_ratio,
         case when available_at - to_timestamp(top_account[1]) <= {{ stale }} then top_account[2] end as top_account_ratio,
         case when available_at - to_timestamp(taker_ratio[1]) <= {{ stale }} then taker_ratio[2] end as taker_volume_ratio,
-        case when is_watched then coalesce(long_liquidations, 0) end as long_liquidations,
-        case when is_watched then coalesce(short_liquidations, 0) end as short_liquidations,
-        case when is_watched then coalesce(liquidation_count, 0) end::float8 as liquidation_count,
-        case when is_watched then coalesce(max_liquidation, 0) end as max_liquidation,
+        case when is_watched then coalesce(liquidations[1], 0) end as long_liquidations,
+        case when is_watched then coalesce(liquidations[2], 0) end as short_liquidations,
+        case when is_watched then coalesce(liquidations[3], 0) end as liquidation_count,
+        case when is_watched then coalesce(liquidations[4], 0) end as max_liquidation,
         mark[2] as mark_price,
         mark[3] as index_price,
         prediction[2] as predicted_funding_rate,

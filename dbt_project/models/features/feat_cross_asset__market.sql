@@ -80,19 +80,23 @@ against_benchmark_before as (
     {{ rolling_windows() }}
 ),
 
+universe as (
+    select symbol, range_agg(tstzrange(valid_from, valid_to)) as times
+    from {{ ref('universe') }}
+    where valid_from < coalesce(valid_to, 'infinity')
+    group by symbol
+),
+
 members as (
     select
         b.*,
-        b.is_filled = 0 and exists (
-            select 1
-            from {{ ref('universe') }} as u
-            where u.symbol = b.symbol and b.time >= u.valid_from and b.time < coalesce(u.valid_to, 'infinity')
-        ) as is_member,
+        b.is_filled = 0 and coalesce(universe.times @> b.time, false) as is_member,
         returns.return_288 as ranked_return_288,
         volumes.volume_ratio,
         interest.oi_change_20,
         funding.funding_annualized
     from against_benchmark_before as b
+    left join universe on b.symbol = universe.symbol
     left join {{ ref('feat_price__returns') }} as returns
         on b.symbol = returns.symbol and b.time = returns.time and {{ from_scope_start(symbol='returns.symbol', time='returns.time') }}
     left join {{ ref('feat_volume__activity') }} as volumes
@@ -102,8 +106,19 @@ members as (
     left join {{ ref('feat_funding__rates') }} as funding
         on b.symbol = funding.symbol and b.time = funding.time and {{ from_scope_start(symbol='funding.symbol', time='funding.time') }}
     where b.time >= (select scope_start())
-    -- Keeps the membership from being asked for anew wherever a rank uses it.
-    offset 0 -- noqa: AM09
+),
+
+sections as (
+    select
+        time,
+        {{ sorted_section('ranked_return_288') }} as returns_288,
+        {{ sorted_section('volume_ratio') }} as volume_ratios,
+        {{ sorted_section('oi_change_20') }} as oi_changes_20,
+        {{ sorted_section('funding_annualized') }} as fundings_annualized,
+        count(return_12) filter (where is_member) as members,
+        count(*) filter (where is_member and return_12 > 0) as risen
+    from members
+    group by time
 ),
 
 features as (
@@ -116,16 +131,13 @@ features as (
         corr_to_btc_288,
         return_288 - btc_return_288 as relative_strength_288,
         return_12 - beta_before * btc_return_12 as btc_residual_return_12,
-        {{ cross_sectional_rank('ranked_return_288') }} as xs_rank_return_288,
-        {{ cross_sectional_rank('volume_ratio') }} as xs_rank_volume_ratio,
-        {{ cross_sectional_rank('oi_change_20') }} as xs_rank_oi_change_20,
-        {{ cross_sectional_rank('funding_annualized') }} as xs_rank_funding,
-        case when count(return_12) filter (where is_member) over at_time >= 5 then
-            (count(*) filter (where is_member and return_12 > 0) over at_time)::float8
-            / count(return_12) filter (where is_member) over at_time
-        end as xs_breadth_12
+        {{ cross_sectional_rank('ranked_return_288', 'returns_288') }} as xs_rank_return_288,
+        {{ cross_sectional_rank('volume_ratio', 'volume_ratios') }} as xs_rank_volume_ratio,
+        {{ cross_sectional_rank('oi_change_20', 'oi_changes_20') }} as xs_rank_oi_change_20,
+        {{ cross_sectional_rank('funding_annualized', 'fundings_annualized') }} as xs_rank_funding,
+        case when members >= 5 then risen::float8 / members end as xs_breadth_12
     from members
-    window at_time as (partition by time)
+    inner join sections using (time)
 )
 
 select * from features

@@ -23,9 +23,9 @@ changes as (
     select s.symbol, bar_open(s.known_at + w.width - interval '1 microsecond') as time
     from {{ ref('stg_funding_rate') }} as s
     cross join (
-        values (interval '0'), (interval '24 hours'), (interval '7 days'), (interval '30 days')
+        values (interval '0'), (interval '24 hours'), (interval '168 hours'), (interval '720 hours')
     ) as w (width)
-    where {{ from_scope_start(before='40 days', symbol='s.symbol', time='s.funding_time') }}
+    where {{ from_scope_start(before='960 hours', symbol='s.symbol', time='s.funding_time') }}
     union
     select symbol, min(time)
     from bars
@@ -40,82 +40,95 @@ bars_that_change as (
     where bars.time >= (select scope_start())
 ),
 
-statistics as (
-    -- Each from the forty days before it alone, found by the index: the cost of a bar does not grow with the history.
+settlements as (
     select
-        bars.symbol,
-        bars.time,
+        s.symbol,
+        coalesce(l.valid_from, '-infinity') as listed_from,
+        s.funding_time,
+        s.known_at,
+        s.funding_rate as rate
+    from {{ ref('stg_funding_rate') }} as s
+    left join listings as l on s.symbol = l.symbol and s.funding_time >= l.valid_from and s.funding_time < l.valid_to
+    where {{ from_scope_start(before='960 hours', symbol='s.symbol', time='s.funding_time') }}
+),
+
+settlements_with_hours as (
+    select
+        *,
+        date_part('epoch', funding_time - lag(funding_time) over by_time) / 3600 as hours
+    from settlements
+    window by_time as (partition by symbol, listed_from order by funding_time)
+),
+
+rates as (
+    select
+        *,
+        case when hours in (1, 2, 4, 8) then hours end as interval_hours,
+        case when hours in (1, 2, 4, 8) then rate * 8 / hours end as rate_8h
+    from settlements_with_hours
+),
+
+settlements_and_bars as (
+    -- On one time line: a settlement stands where it becomes known, a bar where it closes.
+    select
+        symbol, listed_from, known_at as at, known_at, rate, rate_8h, interval_hours,
+        lag(rate_8h) over (partition by symbol, listed_from order by funding_time) as rate_8h_before,
+        null::timestamptz as time
+    from rates
+    union all
+    select symbol, listed_from, available_at, null, null, null, null, null, time
+    from bars_that_change
+),
+
+counted as (
+    select
+        *,
+        count(known_at) over until_yesterday as count_until_yesterday,
+        count(known_at) over until_last_week as count_until_last_week,
+        sum(rate) over last_day as sum_24h,
+        sum(rate) over last_week as sum_7d,
+        count(rate_8h) over last_month as count_30d,
+        avg(rate_8h) over last_month as mean_30d,
+        case when min(rate_8h) over last_month = max(rate_8h) over last_month then 0 else stddev_samp(rate_8h) over last_month end
+            as stddev_30d,
+        array_agg(rate_8h) over last_month as rates_30d,
+        max(array[date_part('epoch', known_at), interval_hours, rate_8h, rate_8h_before])
+            filter (where known_at is not null) over last_month as newest,
+        max(array[date_part('epoch', known_at), rate_8h])
+            filter (where known_at is not null) over until_yesterday as newest_yesterday
+    from settlements_and_bars
+    window
+        by_time as (partition by symbol, listed_from order by at),
+        -- Open at their beginning, which RANGE frames are not.
+        last_day as (by_time range between interval '23:59:59.999999' preceding and current row),
+        last_week as (by_time range between interval '167:59:59.999999' preceding and current row),
+        last_month as (by_time range between interval '719:59:59.999999' preceding and current row),
+        until_yesterday as (by_time range between interval '936 hours' preceding and interval '24 hours' preceding),
+        until_last_week as (by_time range between interval '936 hours' preceding and interval '168 hours' preceding)
+),
+
+statistics as (
+    select
+        symbol,
+        time,
         array[
-            extract(epoch from bars.time), newest.interval_hours, newest.rate_8h, newest.rate_8h_before, newest.rate_8h_day_before,
-            newest.sum_24h, newest.sum_7d, newest.mean_30d, newest.stddev_30d, newest.percentile_30d
+            date_part('epoch', time), newest[2], newest[3], newest[4],
+            case
+                when newest_yesterday[1] >= date_part(
+                    'epoch', at - interval '24 hours' - interval '{{ var("stale_after") }}' + interval '{{ var("lag_funding") }}'
+                ) then newest_yesterday[2]
+            end,
+            case when count_until_yesterday > 0 then sum_24h end,
+            case when count_until_last_week > 0 then sum_7d end,
+            case when count_30d >= 10 then mean_30d end,
+            case when count_30d >= 10 then stddev_30d end,
+            case when count_30d >= 10 then (
+                select count(*) filter (where v < newest[3]) + 0.5 * count(*) filter (where v = newest[3])
+                from unnest(rates_30d) as v
+            ) / count_30d end
         ]::float8[] as known
-    from bars_that_change as bars
-    cross join lateral (
-        with settlements as (
-            select
-                s.known_at,
-                s.funding_time,
-                s.funding_rate as rate,
-                extract(epoch from s.funding_time - lag(s.funding_time) over by_time) / 3600 as hours
-            from {{ ref('stg_funding_rate') }} as s
-            left join listings as l on s.symbol = l.symbol and s.funding_time >= l.valid_from and s.funding_time < l.valid_to
-            where
-                s.symbol = bars.symbol
-                and s.funding_time >= bars.available_at - interval '40 days'
-                and s.funding_time <= bars.available_at
-                and s.known_at <= bars.available_at
-                and coalesce(l.valid_from, '-infinity') = bars.listed_from
-            window by_time as (order by s.funding_time)
-        ),
-
-        rates as (
-            select
-                *,
-                case when hours in (1, 2, 4, 8) then hours::float8 end as interval_hours,
-                case when hours in (1, 2, 4, 8) then rate * 8 / hours::float8 end as rate_8h
-            from settlements
-        ),
-
-        r as materialized (
-            select *, lag(rate_8h) over (order by funding_time) as rate_8h_before
-            from rates
-        )
-
-        select
-            latest.interval_hours,
-            latest.rate_8h,
-            latest.rate_8h_before,
-            (
-                select r.rate_8h from r
-                where
-                    r.known_at <= bars.available_at - interval '24 hours'
-                    and r.funding_time >= bars.available_at - interval '24 hours' - interval '{{ var("stale_after") }}'
-                order by r.known_at desc
-                limit 1
-            ) as rate_8h_day_before,
-            w.*
-        from (select * from r order by known_at desc limit 1) as latest
-        cross join lateral (
-            select
-                case when bool_or(r.known_at <= bars.available_at - interval '24 hours')
-                    then sum(r.rate) filter (where r.known_at > bars.available_at - interval '24 hours') end as sum_24h,
-                case when bool_or(r.known_at <= bars.available_at - interval '7 days')
-                    then sum(r.rate) filter (where r.known_at > bars.available_at - interval '7 days') end as sum_7d,
-                case when count(r.rate_8h) filter (where {{ in_month() }}) >= 10
-                    then avg(r.rate_8h) filter (where {{ in_month() }}) end as mean_30d,
-                case
-                    when count(r.rate_8h) filter (where {{ in_month() }}) < 10 then null
-                    when min(r.rate_8h) filter (where {{ in_month() }}) = max(r.rate_8h) filter (where {{ in_month() }}) then 0
-                    else stddev_samp(r.rate_8h) filter (where {{ in_month() }})
-                end as stddev_30d,
-                case when count(r.rate_8h) filter (where {{ in_month() }}) >= 10
-                    then (
-                        count(*) filter (where {{ in_month() }} and r.rate_8h < latest.rate_8h)
-                        + 0.5 * count(*) filter (where {{ in_month() }} and r.rate_8h = latest.rate_8h)
-                    ) / count(r.rate_8h) filter (where {{ in_month() }}) end as percentile_30d
-            from (select * from r order by funding_time) as r
-        ) as w
-    ) as newest
+    from counted
+    where time is not null
 ),
 
 announced as (
@@ -130,7 +143,7 @@ bars_with_premiums as (
         bars.*,
         {{ row_numbers() }},
         close / nullif(index_price, 0) - 1 as premium,
-        (extract(epoch from bars.time - greatest(
+        (date_part('epoch', bars.time - greatest(
             bar_open(funding_time + interval '5 minutes' - interval '1 microsecond'), bars.segment_start
         )) / 300 + 1)::bigint as bars_since_funding,
         max(statistics.known) over segment as known,
@@ -163,7 +176,7 @@ intervals as (
         case when funding_rate is not null then known[8] end as mean_30d,
         case when funding_rate is not null then known[9] end as stddev_30d,
         case when funding_rate is not null then known[10] end as percentile_30d,
-        extract(epoch from next_funding_time - greatest(funding_time, announced_time)) / 3600 as announced_hours
+        date_part('epoch', next_funding_time - greatest(funding_time, announced_time)) / 3600 as announced_hours
     from day_blocks
     {{ rolling_windows() }}
 ),
@@ -197,11 +210,10 @@ features as (
             as funding_extreme_negative,
         rate_8h * 3 * 365 as funding_annualized,
         case
-            when next_funding_time > available_at then extract(epoch from next_funding_time - available_at) / 60
-            else extract(
-                epoch from funding_time
+            when next_funding_time > available_at then date_part('epoch', next_funding_time - available_at) / 60
+            else date_part('epoch', funding_time
                 + make_interval(hours => interval_hours::integer)
-                * (floor(extract(epoch from available_at - funding_time) / 3600 / interval_hours) + 1) - available_at
+                * (floor(date_part('epoch', available_at - funding_time) / 3600 / interval_hours) + 1) - available_at
             ) / 60
         end::float8 as minutes_to_funding,
         hours_in_force as funding_interval_hours,

@@ -54,7 +54,7 @@ hour_values as (
         segment_start,
         last_bar as time,
         array[
-            extract(epoch from time), return_1h,
+            date_part('epoch', time), return_1h,
             {{ relative_strength('smoothed(gain_state, gain, 14)', 'smoothed(loss_state, loss, 14)') }},
             smoothed(range_state, true_range, 14)
         ]::float8[] || gain_state || loss_state || range_state as hour
@@ -71,7 +71,7 @@ four_hour_values as (
         segment_start,
         last_bar as time,
         array[
-            extract(epoch from time),
+            date_part('epoch', time),
             case when count(close) over last_20 = 20 then close / (sum(close) over last_20 / 20) - 1 end
         ]::float8[] as four_hour
     from four_hours
@@ -87,7 +87,7 @@ day_values as (
         symbol,
         segment_start,
         last_bar as time,
-        array[extract(epoch from time), low, high - low]::float8[] as day
+        array[date_part('epoch', time), low, high - low]::float8[] as day
     from days
 ),
 

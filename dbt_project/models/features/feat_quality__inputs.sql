@@ -35,9 +35,9 @@ features as (
     select
         symbol,
         time,
-        (extract(epoch from available_at - open_interest_time) / 60)::float8 as oi_age_minutes,
-        (extract(epoch from available_at - long_short_ratio_time) / 60)::float8 as ls_age_minutes,
-        (extract(epoch from available_at - funding_time) / 60)::float8 as funding_age_minutes,
+        (date_part('epoch', available_at - open_interest_time) / 60)::float8 as oi_age_minutes,
+        (date_part('epoch', available_at - long_short_ratio_time) / 60)::float8 as ls_age_minutes,
+        (date_part('epoch', available_at - funding_time) / 60)::float8 as funding_age_minutes,
         is_filled,
         {{ rolling_sum('is_filled', 288) }} as filled_bars_288
     from blocks_back

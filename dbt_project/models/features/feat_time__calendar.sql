@@ -1,6 +1,6 @@
 -- Time of the UTC day and ISO week at the bar's close, as angles and sessions. Needs no past.
 with bars as (
-    select symbol, time, available_at, (extract(epoch from available_at)::bigint / 60)::integer as minute
+    select symbol, time, available_at, (date_part('epoch', available_at)::bigint / 60)::integer as minute
     from {{ ref('bars_5m') }}
 ),
 
