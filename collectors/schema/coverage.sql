@@ -68,10 +68,15 @@ begin
     for name in select distinct s from unnest(of_symbols) as s order by s loop
         perform pg_advisory_xact_lock(hashtextextended(format('%s.%s %s', current_schema(), of_stream, name), 0));
     end loop;
+    if exists (select from pg_extension where extname = 'timescaledb') then
+        -- Compressed rows that are corrected are decompressed first; its limit of 100,000 in a transaction guards
+        -- against conditions that name no symbol or time. Ours do, however many rows there are.
+        perform set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true);
+    end if;
 end
 $$;
 comment on function lock_stream(text, text []) is
-'Waits until no other writer works on these symbols of the stream; held until the transaction ends';
+'Waits until no other writer works on these symbols of the stream; held until the transaction ends. Lets that transaction correct any number of compressed rows';
 
 create or replace function add_coverage(
     of_stream text, of_symbol text, new_from timestamptz, new_to timestamptz, of_source text

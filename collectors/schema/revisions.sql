@@ -22,6 +22,10 @@ begin
     part := nullif(ltrim(part, ':'), '');
     -- Literals, not a join: a columnstore then decompresses only what is deleted.
     condition := format('symbol = %1$L and %2$I >= %3$L and %2$I < %4$L', of_symbol, time_column, gone_from, gone_to);
+    if name in ('order_book', 'mark_price') then
+        -- Chunks are cut, and compressed rows ordered, by the slot, which is at most some seconds before the time.
+        condition := condition || format(' and slot >= %L and slot < %L', gone_from - interval '1 minute', gone_to);
+    end if;
     if part is not null then
         condition := condition || case name
             when 'ohlcv' then format(' and timeframe = %L', part)

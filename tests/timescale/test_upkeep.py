@@ -1,9 +1,12 @@
 """What `perpmart init` does with raw tables on TimescaleDB: chunks, compression, retention, old rows."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
+from collectors.rows import Kline, OrderBookSnapshot
+from collectors.writer import Writer
 from perpmart.database import Connection, connect_to, tier
 from perpmart.errors import DatabaseError
 from perpmart.hypertables import RAW_TABLES, Upkeep, keep_in_chunks
@@ -66,6 +69,34 @@ def test_compression_and_retention_change_when_asked_to(connection: Connection) 
     assert len(found["policy_retention"]) == len(RAW_TABLES)
     keep_in_chunks(connection, PREFIX, upkeep=Upkeep(compress_after=0, retain=0))
     assert policies(connection) == {}
+
+
+def test_any_number_of_compressed_rows_can_be_corrected_and_deleted(connection: Connection) -> None:
+    connection.execute("select compress_chunk(c, if_not_compressed => true) from show_chunks('ohlcv') as c")
+    # TimescaleDB's own limit is 100,000 rows in a transaction: a month of the archive is more.
+    connection.execute("set timescaledb.max_tuples_decompressed_per_dml_transaction = 100")
+    connection.commit()
+    bars = [MARKET.start + timedelta(minutes=5 * place) for place in range(3000)]
+    klines = [Kline("A/USDT", "5m", time, 1.0, 2.0, 1.0, 1.5, 3.0, None, None, None, None) for time in bars]
+    now = MARKET.start + timedelta(days=200)
+    assert Writer(connection).write(klines, source="archive", now=now).updated == len(klines)
+    ranges = ["ohlcv:5m", "A/USDT", bars[10], bars[2500]]
+    assert connection.execute("select delete_rows(%s, %s, %s, %s)", ranges).fetchone() == (2490,)
+    connection.rollback()
+
+
+def test_rows_cut_by_their_slot_are_deleted_by_their_time(connection: Connection) -> None:
+    books = [
+        OrderBookSnapshot("A/USDT", MARKET.start + timedelta(seconds=10 * place + 9), [1.0], [1.0], [2.0], [1.0])
+        for place in range(600)
+    ]
+    Writer(connection).write(books, source="stream", now=MARKET.end)
+    connection.execute("select compress_chunk(c) from show_chunks('order_book') as c")
+    ranges = ["order_book", "A/USDT", books[100].time - timedelta(seconds=8), books[500].time]
+    assert connection.execute("select delete_rows(%s, %s, %s, %s)", ranges).fetchone() == (400,)
+    kept = connection.execute("select time from order_book order by time").fetchall()
+    assert [time for (time,) in kept] == [book.time for book in books[:100] + books[500:]]
+    connection.rollback()
 
 
 def test_schema_files_that_changed_run_on_compressed_tables_too(connection: Connection) -> None:
