@@ -65,6 +65,13 @@ def run_pending(connection: Connection) -> list[ModelRun]:
     return runs
 
 
+def rollups_wait(connection: Connection) -> bool:
+    """Tell whether the last run left bars pending until a continuous aggregate is refreshed for them."""
+    row = connection.execute("select exists (select from rollups_to_refresh())").fetchone()
+    connection.commit()
+    return bool(row and row[0])
+
+
 def refresh_rollups(connection: Connection) -> bool:
     """Bring continuous aggregates up to date with the changes noted so far; each step is committed.
 

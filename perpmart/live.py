@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import psycopg
 
@@ -23,7 +23,7 @@ from collectors.stream_polls import Gathered, write_gathered
 from collectors.writer import WriteResult
 from ml.feature_store_writer import FeatureStoreWriter
 from perpmart.build import BuildError
-from perpmart.engine import ModelRun, run_models, run_pending
+from perpmart.engine import ModelRun, rollups_wait, run_models, run_pending
 from perpmart.errors import PerpmartError, RedisError
 from perpmart.push import Drift, Pushed, push, push_revised
 
@@ -39,6 +39,14 @@ MOST_CANCELS = 3
 UNEXPLAINED = "unexplained"
 _NEVER_MORE = 1_000_000
 _log = logging.getLogger(__name__)
+
+
+class _Repaired(NamedTuple):
+    """What a repair wrote and closed; ``behind`` is why the roll-ups of its bars were not refreshed."""
+
+    result: WriteResult
+    closed: list[Gap]
+    behind: BaseException | None
 
 
 class LiveMart:
@@ -74,6 +82,8 @@ class LiveMart:
         self._causes: set[str] = set()
         self._owed: asyncio.Task[None] | None = None
         self._closed: datetime | None = None
+        self._behind: datetime | None = None
+        """From where a repair's bars are still to be compared with what was served."""
         self._repairing = False
         self._cancels = 0
 
@@ -135,7 +145,7 @@ class LiveMart:
             self._repairing = True
             try:
                 began = time.monotonic()
-                result, closed = await self._database.call(_repair, gathered, origin)
+                result, closed, behind = await self._database.call(_repair, gathered, origin)
             except (psycopg.errors.QueryCanceled, BuildError) as error:
                 return self._was_cancelled(error)
             except (psycopg.Error, PerpmartError) as error:
@@ -149,6 +159,11 @@ class LiveMart:
             self._metrics.wrote_polled(result, closed)
             self._say(f"repaired {len(closed)} holes, {result.inserted} rows, from {oldest:%Y-%m-%d %H:%M}")
             self._causes.add("repair")
+            if behind is not None:
+                # The next run finds them pending; until then the newest vector is that from before.
+                self._behind = min(oldest - BAR, self._behind or oldest)
+                _log.info("roll-ups of a repair wait for the next run: %s", behind)
+                return True
             await self._serve(since=oldest - BAR)
         return True
 
@@ -237,6 +252,7 @@ class LiveMart:
     async def _revise(self, since: datetime) -> None:
         """Compare what was served with the mart; what changed gets a revision, named by its cause."""
         cause = "; ".join(sorted(self._causes)) or UNEXPLAINED
+        since = min(since, self._behind or since)
         self._causes.clear()
         try:
             drifts: list[Drift] = await self._timed(
@@ -255,6 +271,7 @@ class LiveMart:
             self._causes |= {cause} - {UNEXPLAINED}
             self._failed("compare", error)
             return
+        self._behind = None
         self._metrics.revised.inc(len(drifts))
         if drifts and cause == UNEXPLAINED:
             self._metrics.mismatches.inc(len(drifts))
@@ -294,8 +311,17 @@ class LiveMart:
         return True
 
 
-def _repair(connection: Connection, gathered: Gathered, origin: str) -> tuple[WriteResult, list[Gap]]:
+def _repair(connection: Connection, gathered: Gathered, origin: str) -> _Repaired:
     result, closed = write_gathered(connection, gathered, origin=origin, keep_open=True)
     run_models(connection)
     connection.commit()
-    return result, closed
+    behind: BaseException | None = None
+    try:
+        if rollups_wait(connection):
+            # A continuous aggregate behind its watermark: no transaction can refresh it.
+            run_pending(connection)
+    except (psycopg.Error, PerpmartError) as error:
+        behind = error
+        if not connection.closed:
+            connection.rollback()
+    return _Repaired(result, closed, behind)

@@ -87,8 +87,8 @@ def test_any_number_of_compressed_rows_can_be_corrected_and_deleted(connection: 
 
 def test_rows_cut_by_their_slot_are_deleted_by_their_time(connection: Connection) -> None:
     books = [
-        OrderBookSnapshot("A/USDT", MARKET.start + timedelta(seconds=10 * place + 9), [1.0], [1.0], [2.0], [1.0])
-        for place in range(600)
+        OrderBookSnapshot("A/USDT", MARKET.start + timedelta(seconds=second), [1.0], [1.0], [2.0], [1.0])
+        for second in range(9, 6009, 10)
     ]
     Writer(connection).write(books, source="stream", now=MARKET.end)
     connection.execute("select compress_chunk(c) from show_chunks('order_book') as c")
