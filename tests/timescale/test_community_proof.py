@@ -132,6 +132,8 @@ def test_late_rows_reach_compressed_features_too(url: str, connection: Connectio
     )
     connection.commit()
     before = snapshot(connection)
+    # As 100,000 are where there are many symbols.
+    connection.execute("set timescaledb.max_tuples_decompressed_per_dml_transaction = 100")
     assert {run.model for run in run_pending(connection) if run.written} >= {"bars_5m", "feat_price__trend"}
     after = snapshot(connection)
     assert disagreements(before, after) != []
@@ -279,8 +281,8 @@ def test_a_policy_and_a_writer_beside_a_hundred_builds(url: str) -> None:
                 sleep(0.05)
 
     with beside(policy), beside(writer):
-        for _ in range(ROUNDS):
-            build(url, select=ROLLUPS)
+        for place in range(ROUNDS):
+            build(url, select=None if place % 10 == 0 else ROLLUPS)
     build(url)
     assert refreshed > ROUNDS
     assert written > ROUNDS
@@ -351,7 +353,7 @@ def test_a_server_that_stops_during_init_migration_and_refresh_is_completed(nati
         with connect_to(url) as connection:
             migrate(connection)
 
-    hit = [interrupted(url, init, after) for after in (0.01, 0.05)]
+    hit = {"init": [interrupted(url, init, after) for after in (0.01, 0.05)]}
     init()
     with connect_to(url) as connection:
         fill(connection)
@@ -360,11 +362,13 @@ def test_a_server_that_stops_during_init_migration_and_refresh_is_completed(nati
         with connect_to(url) as connection:
             keep_in_chunks(connection)
 
-    hit += [interrupted(url, move, after) for after in (0.02, 0.1, 0.3)]
+    hit["migration"] = [interrupted(url, move, after) for after in (0.02, 0.1, 0.3)]
     initialise(url)
-    hit += [interrupted(url, lambda: build(url, select=ROLLUPS), after) for after in (0.05, 0.5, 1.0)]
+    hit["refresh"] = [
+        interrupted(url, lambda: build(url, select=ROLLUPS), after) for after in (0.05, 0.5, 1.0)
+    ]
     build(url)
-    assert sum(hit) >= 4
+    assert [what for what, tries in hit.items() if not any(tries)] == []
     with connect_to(url) as connection, connect_to(whole) as other:
         assert faults(connection) == []
         assert disagreements(snapshot(connection), snapshot(other)) == []
