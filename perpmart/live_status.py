@@ -34,22 +34,32 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 
 def read_live(port: int) -> list[tuple[str, object]]:
     """Give the figures of the process on a loopback port as lines of a table; none when nobody answers."""
+    text = _read(port)
+    return [] if text is None else lines_of(text)
+
+
+def age_of_vectors(port: int) -> float | None:
+    """Give the age of the newest vector that a live process has served, in seconds since its bar's close.
+
+    None when nobody answers on the loopback port, or nothing was served yet.
+    """
+    ages = [value for _, value in _samples(_read(port) or "")["perpmart_vector_age_seconds"]]
+    return min(ages, default=None)
+
+
+def _read(port: int) -> str | None:
     try:
         with urllib.request.urlopen(
             f"http://127.0.0.1:{port}/metrics", timeout=_TIMEOUT
         ) as answer:  # loopback
-            text = answer.read().decode()
+            return str(answer.read().decode())
     except (urllib.error.URLError, OSError):
-        return []
-    return lines_of(text)
+        return None
 
 
 def lines_of(text: str) -> list[tuple[str, object]]:
     """Give metrics in Prometheus' text format as lines for people: totals, and the worst of ages and lags."""
-    samples: Samples = defaultdict(list)
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            samples[sample.name].append((dict(sample.labels), sample.value))
+    samples = _samples(text)
     lines: list[tuple[str, object]] = []
     for stream in sorted({labels["stream"] for labels, _ in samples["perpmart_lag_seconds"]}):
         ages = [(v, one["symbol"]) for one, v in samples["perpmart_lag_seconds"] if one["stream"] == stream]
@@ -68,6 +78,14 @@ def lines_of(text: str) -> list[tuple[str, object]]:
         for _, mean in _means(samples, "perpmart_latency_seconds")
     ]
     return lines
+
+
+def _samples(text: str) -> Samples:
+    samples: Samples = defaultdict(list)
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            samples[sample.name].append((dict(sample.labels), sample.value))
+    return samples
 
 
 def _worst(ages: list[tuple[float, str]]) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from perpmart.commands.output import Json, print_json, print_table
+from perpmart.errors import PerpmartError
 
 _WATCH_SECONDS = 2.0
 
@@ -37,10 +38,16 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Show it again and again, until interrupted.")
     ] = False,
+    live_within: Annotated[
+        float | None,
+        typer.Option(
+            "--live-within", help="Fail unless `live` has served a bar that closed these seconds ago."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show addresses, versions, tier and what a live process says; code 1 unless both servers answer."""
-    from perpmart.live_status import read_live
+    from perpmart.live_status import age_of_vectors, read_live
     from perpmart.settings import load_settings
     from perpmart.status import ask_status
 
@@ -56,6 +63,10 @@ def status(
         if not watch:
             break
         time.sleep(_WATCH_SECONDS)
+    age = age_of_vectors(settings.metrics_port)
+    if live_within is not None and (age is None or age > live_within):
+        said = "no live process has served a vector" if age is None else f"newest vector is {age:,.0f} s old"
+        raise PerpmartError(f"{said}; --live-within allows {live_within:,.0f} s")
     if found.problems:
         raise typer.Exit(1)
 

@@ -13,7 +13,7 @@ from collectors.rows import MarkPrice, Refusal
 from collectors.stream_intake import Taken
 from collectors.stream_socket import StreamCounts
 from collectors.writer import WriteResult
-from perpmart.live_status import lines_of, read_live
+from perpmart.live_status import age_of_vectors, lines_of, read_live
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
 
@@ -60,3 +60,15 @@ def test_they_are_served_on_loopback_only_and_read_back() -> None:
         assert b"perpmart_parity_mismatches 0.0" in answer.read()
     assert dict(read_live(port))["rows rejected"] == 1
     assert read_live(1) == []
+
+
+def test_the_newest_vector_tells_whether_a_live_process_is_alive() -> None:
+    clock = Clock()
+    metrics = Metrics(clock)
+    port = metrics.serve(0)
+    assert age_of_vectors(port) is None
+    metrics.served("SOL/USDT", NOON - timedelta(days=3))  # delisted
+    metrics.served("BTC/USDT", NOON)
+    clock.now = NOON + timedelta(minutes=2)
+    assert age_of_vectors(port) == 120
+    assert age_of_vectors(1) is None

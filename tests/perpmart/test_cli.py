@@ -123,6 +123,10 @@ def test_status_tells_what_it_must(
     code, output, _ = run(capsys, "status")
     assert code == 0
     assert "unix://:***@" in output
+    monkeypatch.setenv("PERPMART_METRICS_PORT", "1")
+    code, _, errors = run(capsys, "status", "--live-within", "900")
+    assert code == 1
+    assert "no live process has served a vector" in errors
 
 
 def test_status_masks_given_passwords_and_fails_when_nothing_answers(
