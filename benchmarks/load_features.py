@@ -1,71 +1,83 @@
-"""Load every feature of a mart into pandas: our loader beside pandas.read_sql and a bare binary COPY.
+"""Load every feature of a mart into pandas: our loader, pandas.read_sql and a bare binary COPY, in turn.
 
-Usage: python benchmarks/load_features.py postgresql://... [--read-sql-symbols N]
+Usage: python -m benchmarks.load_features postgresql://... [--repeats 3] [--symbols N]
 
-pandas.read_sql takes minutes for a whole mart, so it reads a few symbols only and the rates are compared.
+All ways read the same rows. pandas.read_sql takes minutes and gigabytes for a mart of half a year, so a part
+of the symbols can be chosen. Prints a markdown table: medians, seconds on the wall and of all processors.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 import psycopg
+from psycopg import sql
 
+from benchmarks.frame import Spent, in_turn, machine, middle, spent
 from ml.data_loader import MarketDataLoader
 
+READ_SQL = "`pandas.read_sql` of the view, psycopg"
 ALL = ("1970-01-01", "2100-01-01")
 
 
-def timed_loader(url: str, connections: int) -> tuple[int, int, float]:
-    """Rows, columns and seconds of our loader."""
-    started = time.perf_counter()
-    loader = MarketDataLoader(url, connections=connections)
-    frame = loader.load_features(None, *ALL, comparable_only=False)
-    return len(frame), frame.shape[1], time.perf_counter() - started
+def ways(url: str, symbols: list[str]) -> Mapping[str, Callable[[], Spent]]:
+    """All ways by name; each says what it took."""
+    names = MarketDataLoader(url).registry().feature_set.names
+    query = sql.SQL("select symbol, time, {} from mart.feature_mart where symbol = any({})").format(
+        sql.SQL(", ").join(map(sql.Identifier, names)), sql.Literal(symbols)
+    )
 
+    def load(connections: int) -> None:
+        loader = MarketDataLoader(url, connections=connections)
+        loader.load_features(symbols, *ALL, comparable_only=False)
 
-def timed_copy(url: str, names: str, symbols: tuple[str, ...]) -> tuple[int, float]:
-    """Bytes and seconds of binary COPY thrown away as it comes: the server's own speed."""
-    received, started = 0, time.perf_counter()
-    with psycopg.connect(url) as connection:
-        for symbol in symbols:
-            query = f"select time, {names} from mart.feature_mart where symbol = '{symbol}' order by time"
-            with connection.cursor().copy(f"copy ({query}) to stdout (format binary)") as copy:
-                received += sum(map(len, copy))
-    return received, time.perf_counter() - started
+    def copy() -> None:
+        with psycopg.connect(url) as connection, connection.cursor() as cursor:
+            statement = sql.SQL("copy ({}) to stdout (format binary)").format(query)
+            with cursor.copy(statement) as copied:
+                for _ in copied:
+                    pass
 
+    def read_sql() -> None:
+        with psycopg.connect(url) as connection, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # pandas says that it knows SQLAlchemy better
+            pd.read_sql(query.as_string(connection), connection)
 
-def timed_read_sql(url: str, names: str, symbols: tuple[str, ...]) -> tuple[int, float]:
-    """Rows and seconds of pandas.read_sql."""
-    rows, started = 0, time.perf_counter()
-    with psycopg.connect(url) as connection, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        for symbol in symbols:
-            query = f"select time, {names} from mart.feature_mart where symbol = '{symbol}' order by time"
-            rows += len(pd.read_sql(query, connection))
-    return rows, time.perf_counter() - started
+    return {
+        "`load_features`, 2 connections": lambda: spent(url, lambda: load(2)),
+        "`load_features`, 1 connection": lambda: spent(url, lambda: load(1)),
+        "bare binary COPY of the view, thrown away": lambda: spent(url, copy),
+        READ_SQL: lambda: spent(url, read_sql),
+    }
 
 
 def main() -> None:
-    """Print one line a way."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
-    parser.add_argument("--read-sql-symbols", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--symbols", type=int, help="how many of the mart's; default all")
     options = parser.parse_args()
     loader = MarketDataLoader(options.url)
-    names = ", ".join(loader.registry().feature_set.names)
-    symbols = loader.symbols()
-    for connections in (1, 2):
-        rows, columns, seconds = timed_loader(options.url, connections)
-        what = f"load_features, {connections} connection(s): {rows:,} x {columns}"
-        print(f"{what} in {seconds:.2f} s, {rows / seconds:,.0f} rows/s")
-    received, seconds = timed_copy(options.url, names, symbols)
-    print(f"bare binary COPY: {received / 1e6:,.0f} MB in {seconds:.2f} s, {rows / seconds:,.0f} rows/s")
-    some, seconds = timed_read_sql(options.url, names, symbols[: options.read_sql_symbols])
-    print(f"pandas.read_sql: {some:,} x {columns} in {seconds:.2f} s, {some / seconds:,.0f} rows/s")
+    symbols = list(loader.symbols()[: options.symbols])
+    rows = len(loader.load_features(symbols, *ALL, features=["return_1"]))
+    columns = len(loader.registry().features)
+    before = machine(options.url)
+    times = in_turn(ways(options.url, symbols), repeats=options.repeats)
+    found = {name: middle(taken) for name, taken in times.items()}
+    slowest = found[READ_SQL]
+    print(
+        f"{len(symbols)} symbols, {rows:,} rows x {columns} features; median of {options.repeats} in turn.\n"
+    )
+    print("| way | seconds | rows a second | as fast as read_sql | processor seconds | of read_sql's |")
+    print("|---|---|---|---|---|---|")
+    for name, took in found.items():
+        pace = f"{rows / took.wall:,.0f} | {slowest.wall / took.wall:.1f} times"
+        print(f"| {name} | {took.wall:.2f} | {pace} | {took.cpu:.2f} | {took.cpu / slowest.cpu:.2f} |")
+    print(f"\nBefore: {before}\n\nAfter: {machine(options.url)}")
 
 
 if __name__ == "__main__":

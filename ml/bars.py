@@ -8,7 +8,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
-from ml.copy_stream import float_column
+from ml.copy_stream import float_fields
 from ml.errors import MartMissingError
 from ml.timerange import BASE_WIDTH, TimeRange
 from perpmart.database import Connection
@@ -66,20 +66,20 @@ def bar_columns(connection: Connection, *, schema_prefix: str = "") -> BarColumn
 def bar_query(
     symbol: str, width: timedelta, span: TimeRange, columns: BarColumns, *, schema_prefix: str = ""
 ) -> sql.Composable:
-    """SELECT of time, times, floats of one symbol's bars, oldest first; every value takes eight bytes."""
+    """SELECT of time, times, floats of one symbol's bars, oldest first, for `ml.copy_stream`."""
     table = sql.Identifier(f"{schema_prefix}bars", "bars_5m")
     keys = (sql.Literal(symbol), sql.Literal(span.start))
     if width == BASE_WIDTH:
         items = [
             sql.Identifier("time"),
             *map(_time_column, columns.times),
-            *map(float_column, columns.floats),
+            *float_fields(columns.floats),
         ]
         return sql.SQL(
             "select {} from {} where symbol = {} and time >= {} and time < {} order by time"
         ).format(sql.SQL(", ").join(items), table, *keys, sql.Literal(span.end))
     inner = [_longer(name) for name in (*columns.times, *columns.floats)]
-    outer = [sql.Identifier("time"), *map(_time_column, columns.times), *map(float_column, columns.floats)]
+    outer = [sql.Identifier("time"), *map(_time_column, columns.times), *float_fields(columns.floats)]
     return sql.SQL(
         "select {outer} from (select date_bin({width}, time, '2000-01-01Z') as time, {inner} from {table}"
         " where symbol = {symbol} and time >= {start} and time < {end} group by 1"

@@ -11,24 +11,16 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
-from itertools import groupby
 from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from ml.bars import BarColumns, bar_columns, bar_query
-from ml.copy_stream import (
-    Columns,
-    Times,
-    copy_blocks,
-    in_chunks,
-    read_columns,
-    to_columns,
-    to_unix_microseconds,
-)
-from ml.errors import MlError, RangeError
+from ml.copy_stream import Columns, Times, copy_blocks, in_chunks, read_columns
+from ml.errors import RangeError
 from ml.feature_frame import DatasetFingerprint, feature_frame, utc_index
+from ml.feature_reads import Read, perform, plan_reads
 from ml.mart import Part, all_symbols, feature_query, known_symbols, published_parts
 from ml.registry import Feature, Registry, read_registry
 from ml.served import iter_served, read_served
@@ -157,9 +149,7 @@ class MarketDataLoader:
             parts = published_parts(connection, symbols, span, schema_prefix=self._prefix)
             if as_of == "served":
                 return read_served(connection, parts, registry, names, span, schema_prefix=self._prefix)
-            times = np.empty(sum(part.rows for part in parts), dtype=np.int64)
-            values = np.empty((len(names), len(times)))
-            self._fill(connection, parts, chosen, times, values)
+            times, values = self._read(connection, parts, chosen)
         return feature_frame(parts, times, values, registry, names, span)
 
     def iter_features(
@@ -207,7 +197,7 @@ class MarketDataLoader:
             yield from iter_served(connection, part, registry, names, rows, schema_prefix=self._prefix)
             return
         query = feature_query(part, names, schema_prefix=self._prefix)
-        with closing(copy_blocks(connection, query, len(names) + 1)) as blocks:
+        with closing(copy_blocks(connection, query, times=1, floats=len(names))) as blocks:
             yield from in_chunks(blocks, len(names), min(rows, part.rows))
 
     def registry(self) -> Registry:
@@ -220,62 +210,33 @@ class MarketDataLoader:
         with self._database.snapshot() as connection:
             return all_symbols(connection, schema_prefix=self._prefix)
 
-    def _fill(
-        self,
-        connection: Connection,
-        parts: Sequence[Part],
-        features: Sequence[Feature],
-        times: Times,
-        values: Columns,
-    ) -> None:
-        """Read every part into its rows of the result, several at once where connections allow.
+    def _read(
+        self, connection: Connection, parts: Sequence[Part], features: Sequence[Feature]
+    ) -> tuple[Times, Columns]:
+        """Read the parts, several at once where connections allow: times (rows,), values (features, rows)."""
+        reads = plan_reads(connection, parts, features, schema_prefix=self._prefix)
+        values = np.empty((len(features), sum(part.rows for part in parts)))
+        known: dict[int, Times] = {}
 
-        One table after the other: the mart's view leaves out the tables of which nothing is asked, so nobody
-        has to join fourteen of them row by row. All reads have the same rows in the same order.
-        """
-        places = np.cumsum([0, *(part.rows for part in parts)]).tolist()
-        jobs = [
-            (part, slice(place, place + part.rows), columns)
-            for columns in _by_relation(features)
-            for part, place in zip(parts, places, strict=False)
-        ]
+        def read(reader: Connection, mine: Sequence[Read]) -> None:
+            for one in mine:
+                perform(reader, one, features, values, known, schema_prefix=self._prefix)
 
-        def read(reader: Connection, mine: Sequence[tuple[Part, slice, slice]]) -> None:
-            for part, rows, columns in mine:
-                names = [feature.name for feature in features[columns]]
-                query = feature_query(part, names, schema_prefix=self._prefix)
-                place = rows.start
-                for block in copy_blocks(reader, query, len(names) + 1):
-                    here = slice(place, place + len(block))
-                    times[here] = to_unix_microseconds(block[:, 0])
-                    to_columns(block[:, 1:], values[columns, here])
-                    place = here.stop
-                if place != rows.stop:
-                    raise MlError(
-                        f"{part.symbol} has {part.rows} bars, but {place - rows.start} rows of {names[0]}"
-                    )
-
-        workers = min(self._connections, len(jobs))
+        workers = min(self._connections, len(reads))
         if workers < 2:
-            read(connection, jobs)
-            return
-        snapshot = export_snapshot(connection)
+            read(connection, reads)
+        else:
+            snapshot = export_snapshot(connection)
+            waiting = iter(reads)
 
-        def read_beside(mine: Sequence[tuple[Part, slice, slice]]) -> None:
-            with self._database.beside(snapshot) as other:
-                read(other, mine)
+            def read_beside(_: int) -> None:
+                with self._database.beside(snapshot) as other:
+                    for one in waiting:  # one iterator for all: who is done takes the next
+                        read(other, [one])
 
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(read_beside, [jobs[k::workers] for k in range(workers)]))
-
-
-def _by_relation(features: Sequence[Feature]) -> list[slice]:
-    """Places of the features of each table: they stand together in the registry's order."""
-    places, begin = [], 0
-    for _, group in groupby(features, key=lambda feature: feature.relation):
-        places.append(slice(begin, begin + len(list(group))))
-        begin = places[-1].stop
-    return places
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(read_beside, range(workers)))
+        return np.concatenate([known[place] for place in sorted(known)] or [np.empty(0, np.int64)]), values
 
 
 def _checked(span: TimeRange, as_of: str) -> TimeRange:

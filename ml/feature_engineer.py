@@ -12,7 +12,7 @@ from psycopg import sql
 
 from ml.bar_frame import BarFrame, bar_frame, klines, settlements
 from ml.bars import bar_columns
-from ml.copy_stream import Columns, Times, float_column, read_columns
+from ml.copy_stream import Columns, Times, float_fields, read_columns
 from ml.errors import FrameError, MissingInputsError
 from ml.feature_inputs import FeatureInputs, read_inputs
 from ml.mart import all_symbols
@@ -258,7 +258,7 @@ def _read(mart: ScratchMart, symbols: Sequence[str], features: Sequence[str]) ->
         read_columns(
             mart.connection,
             sql.SQL("select time, {} from feature_mart where symbol = {} order by time").format(
-                sql.SQL(", ").join(map(float_column, features)), sql.Literal(symbol)
+                sql.SQL(", ").join(float_fields(features)), sql.Literal(symbol)
             ),
             times=1,
             floats=len(features),

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from collectors.symbols import canonical_symbol
-from ml.copy_stream import float_column
+from ml.copy_stream import float_fields
 from ml.errors import MartMissingError, UnknownSymbolError
 from ml.timerange import TimeRange
 from perpmart.database import Connection
@@ -125,13 +125,36 @@ def universe_spells(
         ) from None
 
 
-def feature_query(part: Part, features: Sequence[str], *, schema_prefix: str = "") -> sql.Composable:
-    """SELECT of time and the features of one part, oldest first."""
+def readable_tables(
+    connection: Connection, tables: Sequence[str], *, schema_prefix: str = ""
+) -> frozenset[str]:
+    """Feature tables that this session may read without the mart's views."""
+    query = (
+        "select c.relname from pg_class as c join pg_namespace as n on c.relnamespace = n.oid"
+        " where n.nspname = %s and c.relname = any(%s)"
+        " and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')"
+    )
+    rows = connection.execute(query, (f"{schema_prefix}features", list(tables)))
+    return frozenset(row[0] for row in rows)
+
+
+def feature_query(
+    part: Part, features: Sequence[str], *, schema_prefix: str = "", table: str | None = None
+) -> sql.Composable:
+    """SELECT of time and the features of one part, oldest first, for `ml.copy_stream.copy_blocks`.
+
+    Parameters
+    ----------
+    table : str, optional
+        The feature table that holds them all; by default the view of all features is read.
+    """
     return sql.SQL(
         "select time, {} from {} where symbol = {} and time >= {} and time < {} order by time"
     ).format(
-        sql.SQL(", ").join(map(float_column, features)),
-        sql.Identifier(f"{schema_prefix}mart", "feature_mart"),
+        sql.SQL(", ").join(float_fields(features)),
+        sql.Identifier(f"{schema_prefix}features", table)
+        if table
+        else sql.Identifier(f"{schema_prefix}mart", "feature_mart"),
         sql.Literal(part.symbol),
         sql.Literal(part.range.start),
         sql.Literal(part.range.end),

@@ -8,14 +8,19 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ml.copy_stream import float_fields, read_columns
 from ml.data_loader import MarketDataLoader
 from ml.errors import (
     MartMissingError,
+    MlError,
     RangeError,
     TimeframeError,
     UnknownFeatureError,
     UnknownSymbolError,
 )
+from ml.feature_reads import plan_reads
+from ml.mart import published_parts
+from ml.timerange import time_range
 from perpmart.database import Connection, connect_to
 from tests.dbt_project.mart import Databases
 from tests.ml.conftest import Mart
@@ -233,3 +238,92 @@ def test_the_feature_set_is_the_same_in_a_database_of_another_name_and_prefix(
     assert mart.settings.schema_prefix
     assert mart.loader.registry() == plain
     assert all(feature.definition for feature in plain.features)
+
+
+def test_rows_with_any_number_of_columns_come_bit_for_bit(mart_connection: Connection) -> None:
+    rng = np.random.default_rng(0)
+    odd = [np.nan, -0.0, np.inf, -np.inf, 5e-324, 1.7e308]
+    for width in (1, 3, 4, 5, 8, 11):
+        expected = rng.normal(size=(width, 1000))
+        expected[rng.integers(0, width, 600), rng.integers(0, 1000, 600)] = rng.choice(odd, 600)
+        names = [f"x{column}" for column in range(width)]
+        mart_connection.execute("drop table if exists odd_values")
+        mart_connection.execute(
+            sql.SQL("create temp table odd_values (time timestamptz, {})").format(
+                sql.SQL(", ").join(sql.SQL("{} float8").format(sql.Identifier(name)) for name in names)
+            )
+        )
+        times = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute) for minute in range(1000)]
+        with mart_connection.cursor().copy("copy odd_values from stdin") as copy:
+            for time, values in zip(times, expected.T.tolist(), strict=True):
+                copy.write_row([time, *(None if np.isnan(value) else value for value in values)])
+        query = sql.SQL("select time, {} from odd_values order by time").format(
+            sql.SQL(", ").join(float_fields(names))
+        )
+        stamps, found = read_columns(mart_connection, query, times=1, floats=width)
+        assert np.array_equal(np.signbit(found), np.signbit(expected))
+        assert np.array_equal(found, expected, equal_nan=True)
+        assert stamps[0].tolist() == [int(time.timestamp()) * 1_000_000 for time in times]
+        empty = sql.SQL("select time, {} from odd_values where false").format(
+            sql.SQL(", ").join(float_fields(names))
+        )
+        assert read_columns(mart_connection, empty, times=1, floats=width)[1].shape == (width, 0)
+
+
+def test_a_read_that_the_server_breaks_off_says_why_and_leaves_the_connection_usable(mart: Mart) -> None:
+    late = sql.SQL(
+        "select '2026-01-01Z'::timestamptz, lseg(point(1 / (90000 - i), 0), point(0, 0))"
+        " from generate_series(1, 100000) as i"
+    )
+    with psycopg.connect(mart.url, autocommit=True) as connection:
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            read_columns(connection, late, times=1, floats=4)
+        assert connection.execute("select 1").fetchone() == (1,)
+        for wrong in ("null::timestamptz", "1::int4"):
+            query = sql.SQL("select {}, lseg(point(1, 0), point(0, 0))").format(sql.SQL(wrong))  # type: ignore[arg-type]
+            with pytest.raises(MlError, match="NULL or not as wide"):
+                read_columns(connection, query, times=1, floats=4)
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_who_may_not_read_the_feature_tables_gets_the_same_through_the_view(
+    mart: Mart, mart_connection: Connection
+) -> None:
+    prefix = mart.settings.schema_prefix
+    expected = mart.loader.load_features(None, *DAY, comparable_only=False)
+    loader = MarketDataLoader(mart_connection, schema_prefix=prefix)
+    parts = published_parts(mart_connection, None, time_range(*DAY), schema_prefix=prefix)
+    chosen = loader.registry().features
+    assert all(read.table for read in plan_reads(mart_connection, parts, chosen, schema_prefix=prefix))
+    mart_connection.execute("create role reader_of_the_mart")
+    for schema in ("mart", "build", "bars"):  # bars and build: of whom symbols and what is published are read
+        name = sql.Identifier(prefix + schema)
+        mart_connection.execute(sql.SQL("grant usage on schema {} to reader_of_the_mart").format(name))
+        mart_connection.execute(
+            sql.SQL("grant select on all tables in schema {} to reader_of_the_mart").format(name)
+        )
+    mart_connection.execute("set local role reader_of_the_mart")
+    reads = plan_reads(mart_connection, parts, chosen, schema_prefix=prefix)
+    assert not any(read.table for read in reads)
+    assert 2 * len(parts) <= len(reads) <= 8 * len(parts)
+    found = loader.load_features(None, *DAY, comparable_only=False)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_rows_missing_from_a_feature_table_are_unknown_and_shift_nothing(
+    mart: Mart, mart_connection: Connection
+) -> None:
+    prefix = mart.settings.schema_prefix
+    table = sql.Identifier(f"{prefix}features", "feat_price__momentum")
+    mart_connection.execute(
+        sql.SQL("delete from {} where symbol = 'SOL/USDT' and time >= '2026-06-30 07:00Z'").format(table)
+    )
+    found = MarketDataLoader(mart_connection, schema_prefix=prefix).load_features(None, *DAY)
+    expected = mart.loader.load_features(None, *DAY)
+    own = [f.name for f in mart.loader.registry().features if f.relation == "feat_price__momentum"]
+    own = [name for name in own if name in expected]
+    symbols, times = (expected.index.get_level_values(level) for level in ("symbol", "time"))
+    lost = (symbols == "SOL/USDT") & (times >= pd.Timestamp("2026-06-30 07:00", tz="UTC"))
+    assert lost.sum() == 17 * 12
+    expected.loc[lost, own] = np.nan
+    pd.testing.assert_frame_equal(found, expected)
