@@ -220,7 +220,7 @@ def equity(evaluation: Evaluation) -> str:
         top.plot(gross.index, gross, color=MODEL, linewidth=0.9, linestyle=":", label="model before costs")
         top.axhline(0, color=MUTED, linewidth=0.6)
         top.set_ylabel("Return")
-        top.legend(loc="upper left", ncols=4, fontsize=8)
+        top.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=8, borderpad=0)
         for column, color, label in (("fee", "#b91c1c", "fees paid"), ("funding", "#7c3aed", "funding paid")):
             line = thinned(model[column].cumsum())
             bottom.plot(line.index, line, color=color, linewidth=1.1, label=label)
