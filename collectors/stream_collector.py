@@ -181,7 +181,12 @@ class StreamCollector:
             if len(taken.rows) > MOST_WAITING:
                 self._lose(taken)
                 return False
-            result = await self._database.insist("writing streams", write_taken, taken, covered, now)
+            try:
+                result = await self._database.insist("writing streams", write_taken, taken, covered, now)
+            except BaseException:
+                # Told to end while the database is away: the last write covers what these rows prove.
+                self._intake.give_back(taken)
+                raise
             for socket in self._sockets:
                 for one in socket.listenings:
                     one.forget_finished(newest.get(id(one), one.opened_at))

@@ -107,6 +107,10 @@ class Intake:
         self._rows, self._refusals = [], []
         return taken
 
+    def give_back(self, taken: Taken) -> None:
+        """Take back what could not be written: it waits again, before all that has come since."""
+        self._rows[:0], self._refusals[:0] = taken.rows, taken.refusals
+
     def _keep(self, channel: Channel, symbol: str, stamp: int, data: object, text: str) -> None:
         if channel is BOOKS:
             key = (symbol, stamp // SLOT_MS)

@@ -18,6 +18,7 @@ from collectors.stream_database import Database
 from collectors.stream_listening import Listening
 from perpmart.collect_only import OnlyCollect
 from perpmart.database import Connection, connect_to
+from perpmart.errors import DatabaseError
 from simulator.market import to_ms
 from simulator.presets import demo_market
 from simulator.stream_feed import StreamFeed
@@ -114,3 +115,40 @@ def test_a_socket_that_ends_while_the_database_is_away_loses_nothing_that_it_hea
         "order_book",
     ]
     assert all(not socket.listenings for socket in collector._sockets)
+
+
+def test_a_collector_that_is_told_to_end_while_the_database_is_away_writes_all_in_the_end(
+    migrated_url: str, connection: Connection
+) -> None:
+    is_away = True
+
+    def connect() -> Connection:
+        if is_away:
+            raise DatabaseError("away")
+        return connect_to(migrated_url)
+
+    database = Database(connect)
+    collector = collector_that_has_heard(database, 2.5 * BAR)
+
+    async def end_while_away() -> None:
+        nonlocal is_away
+        writing = asyncio.ensure_future(collector._write(START + BAR, bar=START))
+        while not database.failures:
+            await asyncio.sleep(0.01)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        is_away = False
+        await collector._write(START + 2 * BAR)
+        await database.close()
+
+    asyncio.run(end_while_away())
+    assert [bar for (bar,) in connection.execute("select time from ohlcv order by 1")] == [
+        START - BAR,
+        START,
+        START + BAR,
+    ]
+    ((start, end),) = connection.execute(
+        "select from_time, to_time from coverage where stream = 'mark_price'"
+    ).fetchall()
+    known = {at for (at,) in connection.execute("select time from mark_price")}
+    assert known >= {at for n in range(100) if start <= (at := START + n * SLOT) <= end}
