@@ -19,12 +19,12 @@ from collectors.rows import (
     MarkPrice,
     Row,
 )
-from collectors.stream_channels import KLINES, Subscription, shards
+from collectors.stream_channels import FORCE_ORDERS, KLINES, Subscription, shards
 from collectors.stream_clock import ExchangeClock
 from collectors.stream_cycles import BarClosed, Cycles, Hooks
 from collectors.stream_database import Database
 from collectors.stream_intake import Intake, Taken
-from collectors.stream_listening import DISORDER
+from collectors.stream_listening import DISORDER, ORDER_LAG
 from collectors.stream_polls import Poller
 from collectors.stream_socket import LIFE, ShardSocket, StreamCounts
 from collectors.stream_writes import (
@@ -94,6 +94,7 @@ class StreamCollector:
         self._writing = asyncio.Lock()
         self._cycles: Cycles | None = None
         self._passed = datetime(1970, 1, 1, tzinfo=UTC)
+        self._listened: dict[str, datetime] = {}
 
     async def run(self) -> None:
         """Collect until cancelled; what was received by then is written.
@@ -193,7 +194,17 @@ class StreamCollector:
                 # One that ended while we waited for the database has more to tell than was written.
                 socket.listenings = [one for one in socket.listenings if id(one) not in ended]
             self._metrics.wrote(taken, result, self.counts)
-            return any(is_late(row, self._passed) for row in taken.rows)
+            return self._is_told_late(covered) or any(is_late(row, self._passed) for row in taken.rows)
+
+    def _is_told_late(self, covered: list[Coverage]) -> bool:
+        """Tell whether bars that were passed on count as listened to now: their liquidations are known."""
+        needed, is_late = self._passed - ORDER_LAG, False
+        for one in covered:
+            if one.stream == FORCE_ORDERS.stream:
+                known = self._listened.get(one.symbol, one.from_time)
+                is_late |= max(known, one.from_time) < min(needed, one.to_time)
+                self._listened[one.symbol] = max(known, one.to_time)
+        return is_late
 
     def _covered_bars(self, until: datetime) -> list[Coverage]:
         """Cover the klines received of a bar, and of earlier ones that a pause has passed over."""

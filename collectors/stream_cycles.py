@@ -15,8 +15,8 @@ from collectors.metrics import Metrics
 from collectors.stream_channels import KLINES
 from collectors.stream_clock import ExchangeClock
 from collectors.stream_database import Database
-from collectors.stream_polls import Gathered, Poller, write_gathered
-from collectors.stream_writes import counts_from, note_given, note_holes, open_gaps
+from collectors.stream_polls import Gathered, Poller
+from collectors.stream_writes import counts_from, note_given, note_holes, open_gaps, write_polled
 
 KLINES_AT = timedelta(seconds=105)
 """When closed bars are read again: the exchange revises some within 100 s."""
@@ -123,14 +123,19 @@ class Cycles:
         for error in gathered.errors:
             _log.warning("poll of %s: %s", what, error)
         self._metrics.polled(gathered, self._client)
-        result, closed = await self._database.insist(
-            f"writing {what}", write_gathered, gathered, origin=f"{self._client.base_url} {what}"
-        )
-        self._metrics.wrote_polled(result, closed)
-        # A poll that took long, or waited for the database, is late for bars that have closed meanwhile.
         since = max(since, floor(self._clock.now(), BAR))
-        expected = sum(counts_from(row) >= since for row in gathered.rows)
-        return result.updated > 0 or result.inserted > expected
+        polled = await self._database.insist(
+            f"writing {what}",
+            write_polled,
+            gathered,
+            origin=f"{self._client.base_url} {what}",
+            since=since,
+        )
+        self._metrics.wrote_polled(polled.result, polled.closed)
+        # A poll that waited for the database is late for bars that have closed meanwhile.
+        passed = floor(self._clock.now(), BAR)
+        overtaken = any(since <= counts_from(row) < passed for row in gathered.rows)
+        return polled.changes_closed or (overtaken and polled.result.inserted > 0)
 
     async def repair(self) -> None:
         """Fill open holes from REST, slice by slice."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
+from collectors.batches import by_table
 from collectors.coverage import Connection, Gap, read_gaps
 from collectors.kinds import BAR, KEPT
 from collectors.rows import (
@@ -21,7 +24,7 @@ from collectors.rows import (
 from collectors.stream_coverage import extend_coverage, find_stream_holes, note_new_holes
 from collectors.stream_intake import Taken
 from collectors.stream_listening import ORDER_LAG
-from collectors.stream_polls import REPAIRABLE
+from collectors.stream_polls import REPAIRABLE, Gathered, write_gathered
 from collectors.writer import Writer, WriteResult
 
 NOT_RUNNING = "the collector was not running"
@@ -62,6 +65,30 @@ def write_taken(
     extend_coverage(connection, covered, now=now)
     connection.commit()
     return result
+
+
+class Polled(NamedTuple):
+    """What became of a poll; ``changes_closed`` tells whether bars that had closed are not what they were."""
+
+    result: WriteResult
+    closed: list[Gap]
+    changes_closed: bool
+
+
+def write_polled(connection: Connection, gathered: Gathered, *, origin: str, since: datetime) -> Polled:
+    """Store a poll and close the holes that it fills; rows that count for bars before `since` are told apart.
+
+    A hole that is closed without a row changes bars too: nothing was traded in them, which is known now.
+    """
+    # All locks first, in the order of every writer: the second write needs more of them than the first.
+    for batch in by_table(gathered.rows, None, origin):
+        symbols = sorted({row.symbol for row in batch.rows})
+        connection.execute("select lock_stream(%s, %s)", [batch.table.name, symbols])
+    late = [row for row in gathered.rows if counts_from(row) < since]
+    changed = Writer(connection).write(late, source="rest", now=gathered.now, origin=origin, keep_open=True)
+    expected = replace(gathered, rows=[row for row in gathered.rows if counts_from(row) >= since])
+    result, closed = write_gathered(connection, expected, origin=origin)
+    return Polled(changed + result, closed, bool(changed.inserted or changed.updated or closed))
 
 
 def open_gaps(connection: Connection, symbols: Iterable[str]) -> list[Gap]:
