@@ -24,13 +24,15 @@ from perpmart.push_queries import newest_query, revised_query, vector_of
 from perpmart.served_log import acknowledge, lock_served, log_vectors
 
 _TAKEN = ("written", "unchanged")
+_OTHER_CONTENT = "the store held another vector of the bar"
 _ATTEMPTS = 3
 
 
 class Pushed(NamedTuple):
     """What became of one symbol's newest vector.
 
-    ``outcome`` is that of `ml.feature_store_writer.PushOutcome`, ``nulls`` the number of NULL features.
+    ``outcome`` is that of `ml.feature_store_writer.PushOutcome`, ``nulls`` the number of NULL features,
+    ``cause`` why the bar has a revision above 1, as logged.
     """
 
     symbol: str
@@ -39,6 +41,7 @@ class Pushed(NamedTuple):
     revision: int
     nulls: int
     unknown_sources: tuple[str, ...]
+    cause: str = ""
 
 
 class Drift(NamedTuple):
@@ -127,6 +130,7 @@ def push(
                 *outcome,
                 int(np.isnan(vector.values).sum()),
                 vector.unknown_sources,
+                cause,
             )
             for vector, outcome in zip(vectors, outcomes, strict=True)
         ]
@@ -135,6 +139,7 @@ def push(
         least = {one.symbol: one.revision + 1 for one in done if one.outcome == "superseded"}
         if not least:
             break
+        cause = _OTHER_CONTENT
     if history:
         for vector, one in zip(vectors, done, strict=True):
             if one.outcome in _TAKEN:
@@ -150,16 +155,21 @@ def push_revised(
     *,
     schema_prefix: str = "",
     since: datetime,
+    before: datetime | None = None,
     until: datetime | None = None,
     now: datetime | None = None,
     cause: str = "",
 ) -> list[Drift]:
     """Give earlier bars whose features changed after they were served their next revision, in log and store.
 
+    What was logged and never acknowledged is sent again: the sender died, or the store was away.
+
     Parameters
     ----------
     since : datetime
         First bar to look at (its open, UTC). The newest bar of each symbol is left to `push`.
+    before : datetime, optional
+        End of the bars to look at. No bound by default.
     until : datetime, optional
         Newest bar that `push` sends.
     cause : str, optional
@@ -181,12 +191,13 @@ def push_revised(
             {
                 "timeframe": BASE_TIMEFRAME,
                 "since": since,
+                "before": before,
                 "until": until,
                 "feature_set": feature_set.hash,
             },
         )
         rows = [_Row(*row) for row in found]
-        vectors = [row.to_push((row.sent_revision or 0) + 1) for row in rows]
+        vectors = [row.to_push(_revision(row, {})) for row in rows]
         log_vectors(connection, schema_prefix, vectors, feature_set, moment, cause)
     connection.commit()
     for symbol in sorted({vector.symbol for vector in vectors}):
@@ -194,7 +205,7 @@ def push_revised(
         writer.fill_history(symbol, BASE_TIMEFRAME, mine, feature_set)
     done = [Pushed(v.symbol, v.time, "written", v.revision, 0, v.unknown_sources) for v in vectors]
     acknowledge(connection, schema_prefix, vectors, [one.outcome in _TAKEN for one in done])
-    return [Drift(vector.symbol, vector.time, vector.revision) for vector in vectors]
+    return [Drift(row.symbol, row.time, (row.sent_revision or 0) + 1) for row in rows if not row.is_same]
 
 
 def find_drift(

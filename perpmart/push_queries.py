@@ -61,20 +61,23 @@ def newest_query(connection: Connection, feature_set: FeatureSet, schema_prefix:
 
 
 def revised_query(connection: Connection, feature_set: FeatureSet, schema_prefix: str) -> sql.Composed:
-    """Give the query of earlier bars that were served and are not what the mart says now.
+    """Give the query of earlier bars that were served, and now differ in the mart or were not acknowledged.
 
-    Columns as those of `newest_query`. Takes ``timeframe``, ``feature_set`` (hash), ``since`` and ``until``.
+    Columns as those of `newest_query`. Takes ``timeframe``, ``feature_set`` (hash), ``since``, ``before``
+    (NULL = no bound) and ``until``.
     """
     return sql.SQL(
-        "select n.symbol, n.time, n.available_at, n.v, n.unknown, n.revision, false"
-        " from (select distinct on (symbol, time) symbol, time, revision, feature_set, v from {served}"
-        " where timeframe = %(timeframe)s and time >= %(since)s"
+        "select n.symbol, n.time, n.available_at, n.v, n.unknown, n.revision, n.v is not distinct from s.v"
+        " from (select distinct on (symbol, time) symbol, time, revision, feature_set, v, acknowledged_at"
+        " from {served} where timeframe = %(timeframe)s and time >= %(since)s"
+        " and time < coalesce(%(before)s, 'infinity'::timestamptz)"
         " order by symbol, time, revision desc) as s"
         " join {published} as p on p.symbol = s.symbol and least(p.time, %(until)s) > s.time"
         " cross join lateral (select b.symbol, b.time, b.available_at, {vector} as v, {unknown} as unknown,"
         " s.revision from {mart} as m join {bars} as b on b.symbol = m.symbol and b.time = m.time"
         " where m.symbol = s.symbol and m.time = s.time offset 0) as n"
-        " where s.feature_set = %(feature_set)s and n.v is distinct from s.v order by 1, 2"
+        " where s.feature_set = %(feature_set)s"
+        " and (n.v is distinct from s.v or s.acknowledged_at is null) order by 1, 2"
     ).format(
         vector=vector_of("m", feature_set),
         unknown=_unknown_sources(connection, schema_prefix),

@@ -17,7 +17,7 @@ from ml.feature_store_writer import FeatureStoreWriter
 from ml.feature_vector import VectorToPush
 from perpmart.database import Connection, connect_to
 from perpmart.errors import RedisError
-from perpmart.push import find_drift, push
+from perpmart.push import Drift, find_drift, push, push_revised
 from tests.ml.conftest import Mart
 
 NOW = datetime(2026, 7, 1, 0, 0, 3, tzinfo=UTC)
@@ -172,6 +172,40 @@ def test_nothing_counts_as_served_that_redis_did_not_take(online: Online) -> Non
     assert online.execute("select count(*), count(acknowledged_at) from {served}") == [(3, 0)]
     online.push()
     assert online.execute("select count(*) from {served} where acknowledged_at is not null") == [(1,)]
+
+
+def test_a_revision_that_the_store_did_not_get_is_sent_again(online: Online) -> None:
+    bar = NEWEST - timedelta(minutes=5)
+    chosen = {"schema_prefix": online.prefix, "now": NOW}
+    push(online.connection, online.writer, symbols=["SOL/USDT"], until=bar, **chosen)  # type: ignore[arg-type]
+    online.push()
+    query = "update {feat_price__trend} set sma_20 = %s where symbol = 'SOL/USDT' and time = %s"
+    known = "select sma_20 from {feat_price__trend} where symbol = 'SOL/USDT' and time = %s"
+    ((before,),) = online.execute(known, bar)
+    online.execute(query, 1.5, bar)
+    try:
+        dead = FeatureStoreWriter("redis://127.0.0.1:1", namespace="x")
+        with pytest.raises(RedisError):
+            push_revised(online.connection, dead, since=bar, cause="a test", **chosen)  # type: ignore[arg-type]
+        online.connection.rollback()
+        # The log says 1.5 already, so nothing differs: but nobody has got it.
+        for _ in range(2):
+            drifts = push_revised(online.connection, online.writer, since=bar, **chosen)  # type: ignore[arg-type]
+            assert drifts == []
+        sequence = online.reader().get_sequence("SOL/USDT", "5m", 2, ["sma_20"])
+        assert sequence.values[0, 0] == 1.5
+        rows = online.execute(
+            "select revision, cause, acknowledged_at is not null from {served} where time = %s order by 1",
+            bar,
+        )
+        assert rows == [(1, "", True), (2, "a test", True)]
+        online.execute(query, 2.5, bar)
+        drifts = push_revised(online.connection, online.writer, since=bar, before=bar, **chosen)  # type: ignore[arg-type]
+        assert drifts == []
+        drifts = push_revised(online.connection, online.writer, since=bar, before=NEWEST, **chosen)  # type: ignore[arg-type]
+        assert drifts == [Drift("SOL/USDT", bar, 3)]
+    finally:
+        online.execute(query, before, bar)
 
 
 def test_a_bar_of_which_not_all_may_have_come_is_not_sent_yet(online: Online) -> None:
