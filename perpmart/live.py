@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from datetime import timedelta
 
 import psycopg
 
@@ -23,22 +21,19 @@ from collectors.stream_polls import Gathered, write_gathered
 from collectors.writer import WriteResult
 from ml.feature_store_writer import FeatureStoreWriter
 from perpmart.build import BuildError
-from perpmart.engine import ModelRun, rollups_wait, run_models, run_pending
-from perpmart.errors import PerpmartError, RedisError
-from perpmart.push import Drift, Pushed, push, push_revised
-
-T = TypeVar("T")
-
-LOOK_BACK = 12 * BAR
-"""Earlier bars that are compared with what was served after each run."""
+from perpmart.engine import ModelRun, run_models, run_pending
+from perpmart.errors import PerpmartError
+from perpmart.live_serving import HISTORY, LOOK_BACK, Serving, spans_before
+from perpmart.live_steps import Steps
 
 MAKE_WAY = timedelta(seconds=10)
 """No repair begins so shortly before a bar's close."""
 
+COMPARED_AT_ONCE = 12 * BAR
+"""Served bars that are compared after a repair before the next bar may come between."""
+
 MOST_CANCELS = 3
-UNEXPLAINED = "unexplained"
 _NEVER_MORE = 1_000_000
-_log = logging.getLogger(__name__)
 
 
 class _Repaired(NamedTuple):
@@ -76,18 +71,16 @@ class LiveMart:
         schema_prefix: str = "",
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self._database, self._store, self._clock, self._metrics = database, store, clock, metrics
-        self._prefix, self._say = schema_prefix, say
+        self._database, self._clock, self._metrics, self._say = database, clock, metrics, say
         self._turn = asyncio.Lock()
-        self._causes: set[str] = set()
-        self._owed: asyncio.Task[None] | None = None
-        self._closed: datetime | None = None
-        self._behind: datetime | None = None
-        """From where a repair's bars are still to be compared with what was served."""
+        self._steps = Steps(database, metrics, say)
+        self._serving = Serving(self._steps, store, turn=self._turn, clock=clock, schema_prefix=schema_prefix)
+        self._no_bar_is_due = asyncio.Event()
+        self._no_bar_is_due.set()
         self._repairing = False
         self._cancels = 0
 
-    async def start(self, *, history: int = 300) -> None:
+    async def start(self, *, history: int = HISTORY) -> None:
         """Bring mart and store up to date with what was written while nobody ran.
 
         Raises
@@ -96,52 +89,43 @@ class LiveMart:
             The models were never built in this database.
         """
         async with self._turn:
-            self._closed = floor(self._clock.now(), BAR) - BAR
+            self._serving.newest = floor(self._clock.now(), BAR) - BAR
+            self._serving.causes.begin_run("restart")
             await self._database.insist("first run", run_pending)
-            self._causes.add("restart")
-            await self._serve(since=self._clock.now() - timedelta(days=1), history=history)
+            await self._serving.send(history=history)
+            await self._serving.revise(self._clock.now() - timedelta(days=1))
 
     async def on_close(self) -> None:
-        """Stop a repair: it would hold up the bar."""
+        """Stop a repair: it would hold up the bar. None begins until the bar is served."""
+        self._no_bar_is_due.clear()
         while self._repairing:
             await asyncio.to_thread(self._database.cancel)
             await asyncio.sleep(0.02)
 
     async def on_bar(self, bar: BarClosed) -> None:
         """Compute and serve the bar."""
-        late = {"late messages"} if bar.brought_late else set()
-        async with self._turn_of(late):
-            self._closed = bar.time
-            began = time.monotonic()
-            if not await self._run():
-                return
-            ran = time.monotonic()
-            pushed = await self._push("; ".join(sorted(self._causes)))
-            done = time.monotonic()
-            if pushed is not None and bar.heard_at is not None:
-                self._metrics.latency.observe(done - bar.heard_at)
-            wait = "" if bar.heard_at is None else f", {done - bar.heard_at:.2f} s after its last kline"
-            missing = f", without {', '.join(bar.missing)}" if bar.missing else ""
-            served = "not served" if pushed is None else f"{len(pushed)} vectors"
-            self._say(
-                f"{bar.time:%Y-%m-%d %H:%M} {served}: run {ran - began:.2f} s,"
-                f" push {done - ran:.2f} s{wait}{missing}"
-            )
-            await self._revise(bar.time - LOOK_BACK)
+        if bar.brought_late:
+            self._serving.causes.name("late messages")
+        try:
+            async with self._turn:
+                self._serving.newest = bar.time
+                await self._serve_bar(bar)
+        finally:
+            self._no_bar_is_due.set()
 
     async def on_change(self, what: str) -> None:
         """Compute what has changed, and serve what it corrects."""
-        async with self._turn_of({what}):
+        self._serving.causes.name(what)
+        async with self._turn:
             if await self._run():
-                await self._serve(since=self._clock.now() - LOOK_BACK)
+                await self._serving.send()
+                await self._serving.revise(self._clock.now() - LOOK_BACK)
 
     async def on_repair(self, gathered: Gathered, *, origin: str) -> bool:
         """Write what fills holes and compute what follows, in one transaction that yields to a bar."""
-        now = self._clock.now()
-        if floor(now, BAR) + BAR - now < MAKE_WAY:
-            await self._clock.sleep_until(floor(now, BAR) + BAR + MAKE_WAY)
-        oldest = min((segment.from_time for segment in gathered.covered), default=now)
-        async with self._turn:
+        oldest = min((segment.from_time for segment in gathered.covered), default=self._clock.now())
+        async with self._turn_between_bars():
+            recent = self._clock.now() - LOOK_BACK
             self._repairing = True
             try:
                 began = time.monotonic()
@@ -149,7 +133,7 @@ class LiveMart:
             except (psycopg.errors.QueryCanceled, BuildError) as error:
                 return self._was_cancelled(error)
             except (psycopg.Error, PerpmartError) as error:
-                self._failed("repair", error)
+                self._steps.failed("repair", error)
                 await asyncio.sleep(1.0)
                 return False
             finally:
@@ -158,39 +142,61 @@ class LiveMart:
             self._metrics.steps.labels("repair").observe(time.monotonic() - began)
             self._metrics.wrote_polled(result, closed)
             self._say(f"repaired {len(closed)} holes, {result.inserted} rows, from {oldest:%Y-%m-%d %H:%M}")
-            self._causes.add("repair")
-            if behind is not None:
-                # The next run finds them pending; until then the newest vector is that from before.
-                self._behind = min(oldest - BAR, self._behind or oldest)
-                _log.info("roll-ups of a repair wait for the next run: %s", behind)
-                return True
-            await self._serve(since=oldest - BAR)
+            self._serving.causes.begin_run("repair")
+            await self._serving.send()
+            await self._serving.revise(max(oldest - BAR, recent))
+        for since, before in spans_before(recent, oldest - BAR, COMPARED_AT_ONCE):
+            async with self._turn_between_bars():
+                await self._serving.revise(since, before=before, cause="repair")
         return True
 
     async def close(self) -> None:
         """Give up a push that is owed."""
-        if self._owed is not None:
-            self._owed.cancel()
-            await asyncio.gather(self._owed, return_exceptions=True)
+        await self._serving.close()
 
     # -- steps
 
     @asynccontextmanager
-    async def _turn_of(self, causes: set[str]) -> AsyncIterator[None]:
-        """Wait for the turn; a run under way may see these changes or not, so they are named twice."""
-        self._causes |= causes
-        async with self._turn:
-            self._causes |= causes
-            yield
+    async def _turn_between_bars(self) -> AsyncIterator[None]:
+        """Wait for a turn that no bar is waiting for, or about to."""
+        while True:
+            await self._no_bar_is_due.wait()
+            close = floor(self._clock.now(), BAR) + BAR
+            if close - self._clock.now() < MAKE_WAY:
+                await self._clock.sleep_until(close + MAKE_WAY)
+                continue
+            async with self._turn:
+                if self._no_bar_is_due.is_set():
+                    yield
+                    return
+
+    async def _serve_bar(self, bar: BarClosed) -> None:
+        began = time.monotonic()
+        if not await self._run():
+            return
+        ran = time.monotonic()
+        pushed = await self._serving.send()
+        done = time.monotonic()
+        if pushed is not None and bar.heard_at is not None:
+            self._metrics.latency.observe(done - bar.heard_at)
+        wait = "" if bar.heard_at is None else f", {done - bar.heard_at:.2f} s after its last kline"
+        missing = f", without {', '.join(bar.missing)}" if bar.missing else ""
+        served = "not served" if pushed is None else f"{len(pushed)} vectors"
+        self._say(
+            f"{bar.time:%Y-%m-%d %H:%M} {served}: run {ran - began:.2f} s,"
+            f" push {done - ran:.2f} s{wait}{missing}"
+        )
+        await self._serving.revise(bar.time - LOOK_BACK)
 
     async def _run(self) -> bool:
         """Run the models; what fails for now is tried again, what fails for good waits for the next bar."""
         delays = backoff_delays(retries=_NEVER_MORE, first=0.2, ceiling=10.0)
         while True:
+            self._serving.causes.begin_run()
             try:
-                runs = await self._timed("run", run_pending)
+                runs = await self._steps.do("run", run_pending)
             except (BuildError, psycopg.Error, PerpmartError) as error:
-                self._failed("run", error)
+                self._steps.failed("run", error)
                 if not may_pass(
                     error.__cause__ if isinstance(error, BuildError) and error.__cause__ else error
                 ):
@@ -200,106 +206,15 @@ class LiveMart:
             self._tell(runs)
             return True
 
-    async def _serve(self, *, since: datetime, history: int = 0) -> None:
-        await self._push("; ".join(sorted(self._causes)), history=history)
-        await self._revise(since)
-
-    async def _push(self, cause: str, *, history: int = 0) -> list[Pushed] | None:
-        """Send the newest vectors; None when the store cannot be reached, then it is tried until it can."""
-        if self._owed is not None and not self._owed.done():
-            return None
-        try:
-            return await self._send(cause, history)
-        except (RedisError, psycopg.Error, PerpmartError) as error:
-            self._failed("push", error)
-            self._owed = asyncio.ensure_future(self._keep_sending(cause))
-            return None
-
-    async def _keep_sending(self, cause: str) -> None:
-        delays = backoff_delays(retries=_NEVER_MORE, first=0.2, ceiling=5.0)
-        while True:
-            await asyncio.sleep(next(delays))
-            try:
-                async with self._turn:
-                    await self._send(cause, int(LOOK_BACK / BAR))
-            except (RedisError, psycopg.Error, PerpmartError) as error:
-                self._failed("push", error)
-                continue
-            self._say("the store is served again")
-            return
-
-    async def _send(self, cause: str, history: int) -> list[Pushed]:
-        pushed = await self._timed(
-            "push",
-            lambda connection: push(
-                connection,
-                self._store,
-                schema_prefix=self._prefix,
-                history=history,
-                # The mart may hold the next bar too, when some of its klines are written: not served yet.
-                until=self._closed,
-                now=self._clock.now(),
-                cause=cause,
-            ),
-        )
-        for one in pushed:
-            self._metrics.pushed.labels(one.outcome).inc()
-            self._metrics.served(one.symbol, one.time + BAR)
-            if one.outcome == "written" and one.revision > 1:
-                self._metrics.revised.inc()
-        return pushed
-
-    async def _revise(self, since: datetime) -> None:
-        """Compare what was served with the mart; what changed gets a revision, named by its cause."""
-        cause = "; ".join(sorted(self._causes)) or UNEXPLAINED
-        since = min(since, self._behind or since)
-        self._causes.clear()
-        try:
-            drifts: list[Drift] = await self._timed(
-                "compare",
-                lambda connection: push_revised(
-                    connection,
-                    self._store,
-                    schema_prefix=self._prefix,
-                    since=since,
-                    until=self._closed,
-                    now=self._clock.now(),
-                    cause=cause,
-                ),
-            )
-        except (RedisError, psycopg.Error, PerpmartError) as error:
-            self._causes |= {cause} - {UNEXPLAINED}
-            self._failed("compare", error)
-            return
-        self._behind = None
-        self._metrics.revised.inc(len(drifts))
-        if drifts and cause == UNEXPLAINED:
-            self._metrics.mismatches.inc(len(drifts))
-            named = ", ".join(f"{one.symbol} {one.time:%H:%M}" for one in drifts[:3])
-            self._say(f"PARITY: {len(drifts)} served vectors differ from the mart without a cause: {named}")
-
-    async def _timed(self, step: str, function: Callable[[Connection], T]) -> T:
-        began = time.monotonic()
-        try:
-            return await self._database.call(function)
-        finally:
-            self._metrics.steps.labels(step).observe(time.monotonic() - began)
-
     def _tell(self, runs: list[ModelRun]) -> None:
         for run in runs:
             self._metrics.models.labels(run.model).set(run.written)
-
-    def _failed(self, step: str, error: BaseException) -> None:
-        self._metrics.failures.labels(step).inc()
-        said = " ".join(str(error).split())
-        _log.info("%s failed: %s", step, said)
-        self._say(f"{step} failed, tried again: {said}")
 
     def _was_cancelled(self, error: BaseException) -> bool:
         """Tell whether to give a repair up: one that never fits between two bars would be tried for ever."""
         cause = error.__cause__ if isinstance(error, BuildError) else error
         if not isinstance(cause, psycopg.errors.QueryCanceled):
-            self._failed("repair", error)
+            self._steps.failed("repair", error)
             return True
         self._cancels += 1
         if self._cancels < MOST_CANCELS:
