@@ -14,20 +14,32 @@ begin
             select distinct stream, symbol, source = ''stream'' as listened
             from (select * from old_segments union all select * from new_segments) as both_states
         ),
-        states as (
-            select t.stream, t.symbol,
-                coalesce((
-                    select range_agg(tstzrange(c.from_time, c.to_time)) from coverage as c
-                    where c.stream = t.stream and c.symbol = t.symbol and (c.source = ''stream'') = t.listened
-                ), ''{}'') as after,
-                coalesce((
-                    select range_agg(tstzrange(b.from_time, b.to_time)) from (
-                        (select * from coverage except select * from new_segments)
-                        union all select * from old_segments
-                    ) as b
-                    where b.stream = t.stream and b.symbol = t.symbol and (b.source = ''stream'') = t.listened
-                ), ''{}'') as before
+        after as (
+            select t.stream, t.symbol, t.listened, range_agg(tstzrange(c.from_time, c.to_time)) as parts
             from touched as t
+            inner join coverage as c
+                on c.stream = t.stream and c.symbol = t.symbol and (c.source = ''stream'') = t.listened
+            group by t.stream, t.symbol, t.listened
+        ),
+        before as (
+            select b.stream, b.symbol, b.source = ''stream'' as listened,
+                range_agg(tstzrange(b.from_time, b.to_time)) as parts
+            from (
+                (
+                    select c.* from touched as t
+                    inner join coverage as c
+                        on c.stream = t.stream and c.symbol = t.symbol and (c.source = ''stream'') = t.listened
+                    except select * from new_segments
+                )
+                union all select * from old_segments
+            ) as b
+            group by 1, 2, 3
+        ),
+        states as (
+            select t.stream, t.symbol, coalesce(a.parts, ''{}'') as after, coalesce(b.parts, ''{}'') as before
+            from touched as t
+            left join after as a using (stream, symbol, listened)
+            left join before as b using (stream, symbol, listened)
         )
         insert into changes (stream, symbol, from_time, to_time)
         select split_part(stream, '':'', 1), symbol, lower(part), upper(part)
