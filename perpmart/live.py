@@ -23,7 +23,7 @@ from ml.feature_store_writer import FeatureStoreWriter
 from perpmart.build import BuildError
 from perpmart.engine import ModelRun, run_models, run_pending
 from perpmart.errors import PerpmartError
-from perpmart.live_serving import HISTORY, LOOK_BACK, Serving, spans_before
+from perpmart.live_serving import LOOK_BACK, Serving, spans_before
 from perpmart.live_steps import Steps
 
 MAKE_WAY = timedelta(seconds=10)
@@ -80,7 +80,7 @@ class LiveMart:
         self._repairing = False
         self._cancels = 0
 
-    async def start(self, *, history: int = HISTORY) -> None:
+    async def start(self) -> None:
         """Bring mart and store up to date with what was written while nobody ran.
 
         Raises
@@ -92,7 +92,7 @@ class LiveMart:
             self._serving.newest = floor(self._clock.now(), BAR) - BAR
             self._serving.causes.begin_run("restart")
             await self._database.insist("first run", run_pending)
-            await self._serving.send(history=history)
+            await self._serving.send()
             await self._serving.revise(self._clock.now() - timedelta(days=1))
 
     async def on_close(self) -> None:

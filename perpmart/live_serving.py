@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import psycopg
 
+from collectors.coverage import Connection
 from collectors.errors import backoff_delays
 from collectors.kinds import BAR
 from collectors.stream_clock import ExchangeClock
@@ -14,6 +15,7 @@ from ml.feature_store_writer import FeatureStoreWriter
 from perpmart.errors import PerpmartError
 from perpmart.live_steps import Steps
 from perpmart.push import Drift, Pushed, push, push_revised
+from perpmart.push_history import fill_unserved
 
 LOOK_BACK = 12 * BAR
 """Earlier bars that are compared with what was served after each run."""
@@ -90,24 +92,29 @@ class Serving:
         self.newest: datetime | None = None
         self._owed: asyncio.Task[None] | None = None
         self._owed_causes: set[str] = set()
-        self._owed_since: datetime | None = None
+        self._sent: datetime | None = None
         self._compare_from: datetime | None = None
 
-    async def send(self, *, history: int = 0) -> list[Pushed] | None:
-        """Send the newest vectors; None when the store cannot be reached, then it is tried until it can."""
+    async def send(self) -> list[Pushed] | None:
+        """Send the newest vectors; None when the store cannot be reached, then it is tried until it can.
+
+        Bars that were passed over since the last time, all when there was none, go into the store's history.
+        """
         if self._owed is not None and not self._owed.done():
             self._owed_causes |= self.causes.all()
             return None
         try:
-            return await self._send(self.causes.all(), history)
+            return await self._send(self.causes.all())
         except (psycopg.Error, PerpmartError) as error:
             self._steps.failed("push", error)
-            self._owed_causes, self._owed_since = self.causes.all(), self.newest
+            self._owed_causes = self.causes.all()
             self._owed = asyncio.ensure_future(self._keep_sending())
             return None
 
     async def revise(self, since: datetime, *, before: datetime | None = None, cause: str = "") -> None:
         """Compare what was served with the mart; what changed gets a revision, named by its cause.
+
+        Bars that the store holds though they were never served are put there anew.
 
         Parameters
         ----------
@@ -116,22 +123,33 @@ class Serving:
         cause : str, optional
             All that has happened since the last comparison by default.
         """
-        named = cause or _named(self.causes.all())
+        named, until = cause or _named(self.causes.all()), self.newest
         first = since if self._compare_from is None or before else min(since, self._compare_from)
-        try:
-            drifts: list[Drift] = await self._steps.do(
-                "compare",
-                lambda connection: push_revised(
+
+        def compare(connection: Connection) -> list[Drift]:
+            drifts = push_revised(
+                connection,
+                self._store,
+                schema_prefix=self._prefix,
+                since=first,
+                before=before,
+                until=until,
+                now=self._clock.now(),
+                cause=named,
+            )
+            if named != UNEXPLAINED and until is not None:
+                fill_unserved(
                     connection,
                     self._store,
                     schema_prefix=self._prefix,
-                    since=first,
+                    since=max(first, until - HISTORY * BAR),
                     before=before,
-                    until=self.newest,
-                    now=self._clock.now(),
-                    cause=named,
-                ),
-            )
+                    until=until,
+                )
+            return drifts
+
+        try:
+            drifts = await self._steps.do("compare", compare)
         except (psycopg.Error, PerpmartError) as error:
             self._compare_from = first if self._compare_from is None else min(first, self._compare_from)
             self._steps.failed("compare", error)
@@ -154,9 +172,7 @@ class Serving:
             await asyncio.sleep(next(delays))
             async with self._turn:
                 try:
-                    await self._send(
-                        self._owed_causes | self.causes.all(), self._missed() + int(LOOK_BACK / BAR)
-                    )
+                    await self._send(self._owed_causes | self.causes.all())
                 except (psycopg.Error, PerpmartError) as error:
                     self._steps.failed("push", error)
                     continue
@@ -164,14 +180,14 @@ class Serving:
                 await self.revise(self._clock.now() - LOOK_BACK)
             return
 
-    def _missed(self) -> int:
+    def _passed_over(self) -> int:
         """Bars that nobody could be sent: the store's history lacks them."""
-        if self._owed_since is None or self.newest is None:
+        if self._sent is None or self.newest is None:
             return HISTORY
-        return min(int((self.newest - self._owed_since) / BAR), HISTORY)
+        return max(0, min(int((self.newest - self._sent) / BAR) - 1, HISTORY))
 
-    async def _send(self, causes: set[str], history: int) -> list[Pushed]:
-        cause = _named(causes)
+    async def _send(self, causes: set[str]) -> list[Pushed]:
+        cause, history, newest = _named(causes), self._passed_over(), self.newest
         pushed = await self._steps.do(
             "push",
             lambda connection: push(
@@ -179,11 +195,12 @@ class Serving:
                 self._store,
                 schema_prefix=self._prefix,
                 history=history,
-                until=self.newest,
+                until=newest,
                 now=self._clock.now(),
                 cause=cause,
             ),
         )
+        self._sent = newest
         metrics = self._steps.metrics
         for one in pushed:
             metrics.pushed.labels(one.outcome).inc()

@@ -7,7 +7,7 @@ is sent. A row without ``acknowledged_at`` may or may not have reached the store
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from ml.feature_vector import VectorToPush
 from ml.registry import FeatureSet, read_registry
 from ml.timerange import BASE_TIMEFRAME
 from perpmart.database import Connection
+from perpmart.push_history import fill_before
 from perpmart.push_queries import newest_query, revised_query, vector_of
 from perpmart.served_log import acknowledge, lock_served, log_vectors
 
@@ -143,8 +144,7 @@ def push(
     if history:
         for vector, one in zip(vectors, done, strict=True):
             if one.outcome in _TAKEN:
-                past = _past_rows(connection, feature_set, schema_prefix, vector, history)
-                writer.fill_history(vector.symbol, BASE_TIMEFRAME, past, feature_set)
+                fill_before(connection, writer, feature_set, schema_prefix, vector, history)
         connection.commit()
     return done
 
@@ -266,16 +266,3 @@ def _newest_rows(
     except psycopg.errors.UndefinedTable as error:
         raise MartMissingError(f"{error.diag.message_primary}: run `perpmart init` and build first") from None
     return [_Row(*row) for row in rows]
-
-
-def _past_rows(
-    connection: Connection, feature_set: FeatureSet, schema_prefix: str, newest: VectorToPush, bars: int
-) -> list[VectorToPush]:
-    """The bars before the newest one; revision 0, so that whatever was really sent stands."""
-    query = sql.SQL(
-        "select time, available_at, {} from {} as m"
-        " where symbol = %s and time >= %s and time < %s order by time"
-    ).format(vector_of("m", feature_set), sql.Identifier(f"{schema_prefix}mart", "feature_mart"))
-    first = newest.time - bars * timedelta(minutes=5)
-    rows = connection.cursor(binary=True).execute(query, (newest.symbol, first, newest.time)).fetchall()
-    return [VectorToPush(newest.symbol, time, known, 0, np.array(values)) for time, known, values in rows]

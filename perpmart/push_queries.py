@@ -88,6 +88,28 @@ def revised_query(connection: Connection, feature_set: FeatureSet, schema_prefix
     )
 
 
+def unserved_query(feature_set: FeatureSet, schema_prefix: str) -> sql.Composed:
+    """Give the query of past bars that the log does not know: symbol, time, available_at and vector.
+
+    Takes ``timeframe``, ``since``, ``before`` and ``until`` (both NULL = no bound).
+    """
+    return sql.SQL(
+        "select n.symbol, n.time, n.available_at, n.v from {published} as p"
+        " cross join lateral generate_series(date_bin('5 minutes', %(since)s, '2000-01-01Z'),"
+        " least(p.time, %(until)s) - interval '5 minutes', '5 minutes') as bar (time)"
+        " cross join lateral (select m.symbol, m.time, m.available_at, {vector} as v from {mart} as m"
+        " where m.symbol = p.symbol and m.time = bar.time offset 0) as n"
+        " where bar.time < coalesce(%(before)s, 'infinity'::timestamptz) and not exists"
+        " (select from {served} as s where s.symbol = p.symbol and s.timeframe = %(timeframe)s"
+        " and s.time = bar.time) order by 1, 2"
+    ).format(
+        vector=vector_of("m", feature_set),
+        published=sql.Identifier(f"{schema_prefix}build", "published"),
+        mart=sql.Identifier(f"{schema_prefix}mart", "feature_mart"),
+        served=sql.Identifier(f"{schema_prefix}build", "served"),
+    )
+
+
 def _unknown_sources(connection: Connection, schema_prefix: str) -> sql.Composable:
     """The names of the sources collected for a symbol that are NULL in its bar ``b``."""
     query = sql.SQL("select * from {} where false").format(sql.Identifier(f"{schema_prefix}bars", "bars_5m"))

@@ -80,6 +80,7 @@ class Lived:
 
     day: Day
     url: str
+    redis_url: str
     exchange: Simulator
     namespace: str
     stopped_at: datetime
@@ -257,7 +258,7 @@ def lived(
             reader.join()
             client.close()
         lines = log.read_text().splitlines()
-        yield Lived(day, url, exchange, "perpmart", stopped_at, lines, reader.seen)
+        yield Lived(day, url, redis_url, exchange, "perpmart", stopped_at, lines, reader.seen)
 
 
 def _now(clock: AcceleratedClock) -> datetime:

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from ml.data_loader import MarketDataLoader
+from ml.feature_store import FeatureStore
 from ml.feature_vector import pack_values, to_microseconds
 from perpmart.database import Connection, connect_to
+from perpmart.live_serving import HISTORY
 from perpmart.push import find_drift
 from tests.dbt_project.mart import Databases, read_mart
 from tests.live.day import EVERY_MS, Lived
@@ -134,6 +136,7 @@ def check_served(lived: Lived) -> dict[str, int]:
         "logged": len(logged),
         "bars revised": len(revised),
         "bars as served first": _check_first(lived, revised),
+        "bars in sequences": _check_sequences(lived),
     }
 
 
@@ -146,6 +149,24 @@ def _check_first(lived: Lived, revised: set[tuple[str, int]]) -> int:
     assert unrevised
     pd.testing.assert_frame_equal(served.loc[unrevised], mart.loc[unrevised], check_exact=True)
     return len(unrevised)
+
+
+def _check_sequences(lived: Lived) -> int:
+    """Hold the past bars that the store keeps against the mart, served or not; gives the number of bars."""
+    span, store = (lived.day.start, lived.day.end), FeatureStore(lived.redis_url, namespace=lived.namespace)
+    mart = MarketDataLoader(lived.url).load_features(None, *span, comparable_only=False)
+    compared = 0
+    for symbol in lived.day.market.symbols:
+        kept = store.get_sequence(symbol, "5m", HISTORY, max_age=None)
+        rows = [row for row, time in enumerate(kept.times) if span[0] <= time < span[1]]
+        values = kept.values[rows]
+        wanted = mart.loc[[(symbol, kept.times[row]) for row in rows], list(kept.names)].to_numpy()
+        differing = ~((values == wanted) | (np.isnan(values) & np.isnan(wanted))).all(axis=1)
+        bars = [f"{kept.times[rows[place]]:%d %H:%M}" for place in np.flatnonzero(differing)]
+        assert not bars, f"{symbol}: the store's past bars are not the mart's: {bars}"
+        compared += len(rows)
+    assert compared
+    return compared
 
 
 def judge(databases: Databases, live: Lived, history: str, *, by_dbt: bool = True) -> dict[str, int]:

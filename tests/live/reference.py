@@ -114,10 +114,11 @@ def _listened(live: Connection, lived: Lived, symbol: str) -> list[Row]:
             [symbol, day.start],
         )
     }
+    unheard = holes_of(live, "mark_price")[symbol]
     found: list[Row] = [
         row
         for row in day.market.rows("mark_price", symbol, day.start, until, every=SLOT)
-        if row.time in heard or not _in(row.time, holes_of(live, "mark_price")[symbol])  # type: ignore[union-attr]
+        if row.time in heard or not _in(row.time, unheard)  # type: ignore[union-attr]
     ]
     received = _received(live, symbol, day.start)
     holes = holes_of(live, "liquidations")[symbol]
@@ -126,12 +127,10 @@ def _listened(live: Connection, lived: Lived, symbol: str) -> list[Row]:
         for row in day.market.rows("liquidations", symbol, day.start, until)
         if not is_within(row.time, holes) or (row.time, row.price, row.quantity) in received  # type: ignore[union-attr]
     ]
-    books = dict(market_books(lived, symbol))
+    books, unseen = market_books(lived, symbol), holes_of(live, "order_book")[symbol]
+    # In a hole, and after the day, what was received; slots of which nothing was received are not there.
     for slot, row in _received_books(live, symbol, day.start).items():
-        if slot not in books or is_within(slot, holes_of(live, "order_book")[symbol]):
-            books[slot] = row
-    missing = [slot for slot in books if not _slot_received(live, symbol, slot)]
-    found += [book for slot, book in books.items() if slot not in missing]
+        found.append(row if slot not in books or is_within(slot, unseen) else books[slot])
     return found
 
 
@@ -150,11 +149,6 @@ def _received_books(live: Connection, symbol: str, since: datetime) -> dict[date
         " from order_book where symbol = %s and slot >= %s"
     )
     return {slot: OrderBookSnapshot(*row) for slot, *row in live.execute(query, [symbol, since])}
-
-
-def _slot_received(live: Connection, symbol: str, slot: datetime) -> bool:
-    found = live.execute("select 1 from order_book where symbol = %s and slot = %s", [symbol, slot])
-    return found.fetchone() is not None
 
 
 def _repaired_marks(live: Connection, lived: Lived, symbol: str) -> list[Row]:

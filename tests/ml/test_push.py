@@ -18,6 +18,7 @@ from ml.feature_vector import VectorToPush
 from perpmart.database import Connection, connect_to
 from perpmart.errors import RedisError
 from perpmart.push import Drift, find_drift, push, push_revised
+from perpmart.push_history import fill_unserved
 from tests.ml.conftest import Mart
 
 NOW = datetime(2026, 7, 1, 0, 0, 3, tzinfo=UTC)
@@ -204,6 +205,27 @@ def test_a_revision_that_the_store_did_not_get_is_sent_again(online: Online) -> 
         assert drifts == []
         drifts = push_revised(online.connection, online.writer, since=bar, before=NEWEST, **chosen)  # type: ignore[arg-type]
         assert drifts == [Drift("SOL/USDT", bar, 3)]
+    finally:
+        online.execute(query, before, bar)
+
+
+def test_past_bars_that_were_never_sent_follow_the_mart(online: Online) -> None:
+    online.push(history=5)
+    bar = NEWEST - timedelta(minutes=15)
+    query = "update {feat_price__trend} set sma_20 = %s where symbol = 'SOL/USDT' and time = %s"
+    known = "select sma_20 from {feat_price__trend} where symbol = 'SOL/USDT' and time = %s"
+    ((before,),) = online.execute(known, bar)
+    online.execute(query, 1.5, bar)
+    try:
+        span = {"schema_prefix": online.prefix, "since": bar - timedelta(minutes=10)}
+        # Three symbols; bars from the first to the one before the newest.
+        assert fill_unserved(online.connection, online.writer, **span) == 3 * 5  # type: ignore[arg-type]
+        sequence = online.reader().get_sequence("SOL/USDT", "5m", 4, ["sma_20"])
+        assert sequence.values[0, 0] == 1.5
+        online.push()
+        push_revised(online.connection, online.writer, cause="a test", now=NOW, **span)  # type: ignore[arg-type]
+        assert fill_unserved(online.connection, online.writer, before=bar, **span) == 3 * 2  # type: ignore[arg-type]
+        assert online.execute("select count(*) from {served}") == [(1,)]
     finally:
         online.execute(query, before, bar)
 

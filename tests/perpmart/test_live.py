@@ -19,7 +19,7 @@ from collectors.writer import WriteResult
 from perpmart import live, live_serving
 from perpmart.errors import RedisError
 from perpmart.live import LiveMart
-from perpmart.live_serving import UNEXPLAINED, Causes, spans_before
+from perpmart.live_serving import HISTORY, UNEXPLAINED, Causes, spans_before
 from perpmart.push import Pushed
 
 BAR = timedelta(minutes=5)
@@ -40,6 +40,7 @@ class Bench:
         monkeypatch.setattr(live, "_repair", lambda *given: (WriteResult(), []))
         monkeypatch.setattr(live_serving, "push", self._push)
         monkeypatch.setattr(live_serving, "push_revised", self._compare)
+        monkeypatch.setattr(live_serving, "fill_unserved", lambda *given, **options: 0)
         clock = ExchangeClock(now)
         self.metrics = Metrics(clock.now)
         self.mart = LiveMart(self, object(), clock=clock, metrics=self.metrics, say=self.done.append)  # type: ignore[arg-type]
@@ -192,8 +193,7 @@ def test_a_store_that_comes_back_gets_the_bars_that_it_missed_and_all_causes(
 
     async def go_away_and_come_back() -> None:
         await bench.mart.on_change("late statistics")
-        first = bench.mart._serving.newest = CLOSE - 40 * BAR
-        bench.mart._serving._owed_since = first
+        bench.mart._serving._sent = CLOSE - 40 * BAR
         await bench.close_bar()
         await bench.mart.on_change("missing bars")
         bench.is_store_away = False
@@ -203,5 +203,16 @@ def test_a_store_that_comes_back_gets_the_bars_that_it_missed_and_all_causes(
 
     asyncio.run(go_away_and_come_back())
     last = bench.pushes[-1]
-    assert last["history"] == 39 + 12
+    assert last["history"] == 38
     assert {"late statistics", "missing bars"} <= set(last["cause"].split("; "))
+
+
+def test_bars_that_were_passed_over_go_into_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+
+    async def pass_over() -> None:
+        for bars in (0, 1, 4):
+            await bench.mart.on_bar(BarClosed(CLOSE + bars * BAR, (), None, False))
+
+    asyncio.run(pass_over())
+    assert [one["history"] for one in bench.pushes] == [HISTORY, 0, 2]
