@@ -176,10 +176,12 @@ def _value(table: Table, measure: str, source: Source, beaten: str) -> str:
     if measure not in table.optional:
         return block
     if table.slotted:
-        # Two instants of a slot are two facts; only halves of the same one are put together.
+        # Two instants of a slot are two facts. Of the same one REST tells the prices, in halves, and the
+        # stream alone the predicted funding rate: what one leaves unknown the other has said.
         return (
-            f"case when known and t_source = '{source}' and t_time = time"
-            f" then coalesce({measure}, t_{measure}) when wins then {measure} else t_{measure} end"
+            f"case when known and t_time = time and wins then coalesce({measure}, t_{measure})"
+            f" when known and t_time = time then coalesce(t_{measure}, {measure})"
+            f" when wins then {measure} else t_{measure} end"
         )
     return f"case when {_takes(measure, beaten)} then {measure} else t_{measure} end"
 

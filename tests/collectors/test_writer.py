@@ -216,6 +216,20 @@ def test_two_instants_of_a_slot_are_not_mixed(writer: Writer, connection: Connec
         ]
 
 
+def test_prices_by_rest_keep_the_predicted_rate_that_the_stream_told_at_that_instant(
+    writer: Writer, connection: Connection
+) -> None:
+    kline = MARK._replace(time=at(5), predicted_funding_rate=None, next_funding_time=None)
+    message = MARK._replace(time=at(5), mark_price=101.0)
+    for first, second in itertools.permutations([(kline, "rest"), (message, "stream")]):
+        connection.execute("truncate mark_price")
+        for row, source in (first, second, first):
+            write(writer, row, source=source)
+        assert ask(
+            connection, "select mark_price, predicted_funding_rate, next_funding_time, source from mark_price"
+        ) == [(100.5, MARK.predicted_funding_rate, MARK.next_funding_time, "rest")]
+
+
 def test_of_equal_rows_in_a_batch_one_goes_in(writer: Writer) -> None:
     assert write(writer, KLINE, KLINE, KLINE) == counted(inserted=1, unchanged=2)
 
