@@ -15,6 +15,7 @@ from ml.feature_vector import pack_values, to_microseconds
 from perpmart.database import Connection, connect_to
 from perpmart.live_serving import HISTORY
 from perpmart.push import find_drift
+from perpmart.push_queries import _SOURCES
 from tests.dbt_project.mart import Databases, read_mart
 from tests.live.day import EVERY_MS, Lived
 from tests.live.reference import (
@@ -153,7 +154,8 @@ def _check_first(lived: Lived, revised: set[tuple[str, int]]) -> int:
 
 def _check_sequences(lived: Lived) -> int:
     """Hold the past bars that the store keeps against the mart, served or not; gives the number of bars."""
-    span, store = (lived.day.start, lived.day.end), FeatureStore(lived.redis_url, namespace=lived.namespace)
+    span = (lived.day.start, lived.day.end)
+    store = FeatureStore(lived.redis_url, namespace=lived.namespace, accept_unknown=list(_SOURCES))
     mart = MarketDataLoader(lived.url).load_features(None, *span, comparable_only=False)
     compared = 0
     for symbol in lived.day.market.symbols:
