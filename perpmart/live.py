@@ -77,6 +77,7 @@ class LiveMart:
         self._serving = Serving(self._steps, store, turn=self._turn, clock=clock, schema_prefix=schema_prefix)
         self._no_bar_is_due = asyncio.Event()
         self._no_bar_is_due.set()
+        self._change_waits = False
         self._repairing = False
         self._cancels = 0
 
@@ -114,10 +115,15 @@ class LiveMart:
             self._no_bar_is_due.set()
 
     async def on_change(self, what: str) -> None:
-        """Compute what has changed, and serve what it corrects."""
+        """Compute what has changed, and serve what it corrects: by the next run, whoever waits for it."""
         self._serving.causes.name(what)
+        if self._change_waits:
+            return
+        self._change_waits = True
         async with self._turn:
-            if await self._run():
+            self._change_waits = False
+            # A bar that is due sees the change in its own run, and must not wait for two.
+            if self._no_bar_is_due.is_set() and await self._run():
                 await self._serving.send()
                 await self._serving.revise(self._clock.now() - LOOK_BACK)
 

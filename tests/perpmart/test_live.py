@@ -120,6 +120,37 @@ def test_a_bar_that_runs_before_its_turn_names_a_change_that_came_in_the_run_bef
     assert bench.causes == ["late statistics; revised bars", "late statistics", UNEXPLAINED]
 
 
+def test_changes_that_wait_for_one_turn_are_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+
+    async def change_often() -> None:
+        bench.gates["run"] = gate = asyncio.Event()
+        changes = [asyncio.ensure_future(bench.mart.on_change("revised bars"))]
+        await ticks()
+        for what in ("late messages", "late statistics", "missing bars"):
+            changes.append(asyncio.ensure_future(bench.mart.on_change(what)))
+            await ticks()
+        gate.set()
+        await asyncio.gather(*changes)
+
+    asyncio.run(change_often())
+    assert bench.done.count("run") == 2
+    assert bench.causes[1] == "late messages; late statistics; missing bars"
+
+
+def test_a_change_leaves_the_run_to_a_bar_that_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch)
+
+    async def change_at_the_close() -> None:
+        await bench.mart.on_close()
+        await bench.mart.on_change("late statistics")
+        assert bench.done == []
+        await bench.close_bar()
+
+    asyncio.run(change_at_the_close())
+    assert bench.causes == ["late statistics"]
+
+
 def test_no_repair_begins_between_a_close_and_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch)
 
