@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import NamedTuple
 
 import psycopg
 
@@ -21,7 +23,7 @@ from collectors.stream_polls import Gathered, write_gathered
 from collectors.writer import WriteResult
 from ml.feature_store_writer import FeatureStoreWriter
 from perpmart.build import BuildError
-from perpmart.engine import ModelRun, run_models, run_pending
+from perpmart.engine import ModelRun, rollups_wait, run_models, run_pending
 from perpmart.errors import PerpmartError
 from perpmart.live_serving import LOOK_BACK, Serving, spans_before
 from perpmart.live_steps import Steps
@@ -34,6 +36,7 @@ COMPARED_AT_ONCE = 12 * BAR
 
 MOST_CANCELS = 3
 _NEVER_MORE = 1_000_000
+_log = logging.getLogger(__name__)
 
 
 class _Repaired(NamedTuple):
@@ -148,6 +151,12 @@ class LiveMart:
             self._metrics.steps.labels("repair").observe(time.monotonic() - began)
             self._metrics.wrote_polled(result, closed)
             self._say(f"repaired {len(closed)} holes, {result.inserted} rows, from {oldest:%Y-%m-%d %H:%M}")
+            if behind is not None:
+                # The next run finds them pending; until then the newest vector is that from before.
+                _log.info("roll-ups of a repair wait for the next run: %s", behind)
+                self._serving.causes.name("repair")
+                self._serving.compare_later(oldest - BAR)
+                return True
             self._serving.causes.begin_run("repair")
             await self._serving.send()
             await self._serving.revise(max(oldest - BAR, recent))

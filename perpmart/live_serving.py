@@ -151,7 +151,7 @@ class Serving:
         try:
             drifts = await self._steps.do("compare", compare)
         except (psycopg.Error, PerpmartError) as error:
-            self._compare_from = first if self._compare_from is None else min(first, self._compare_from)
+            self.compare_later(first)
             self._steps.failed("compare", error)
             return
         if before is None:
@@ -159,6 +159,10 @@ class Serving:
             self.causes.have_been_told()
         self._steps.metrics.revised.inc(len(drifts))
         self._tell_unexplained([(one.symbol, one.time) for one in drifts if named == UNEXPLAINED])
+
+    def compare_later(self, since: datetime) -> None:
+        """Have bars from a time on compared when that is done next."""
+        self._compare_from = since if self._compare_from is None else min(since, self._compare_from)
 
     async def close(self) -> None:
         """Give up a push that is owed."""

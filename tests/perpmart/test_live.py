@@ -37,7 +37,7 @@ class Bench:
         self.gates: dict[str, asyncio.Event] = {}
         self.is_store_away = False
         monkeypatch.setattr(live, "run_pending", lambda connection: [])
-        monkeypatch.setattr(live, "_repair", lambda *given: (WriteResult(), []))
+        monkeypatch.setattr(live, "_repair", lambda *given: (WriteResult(), [], None))
         monkeypatch.setattr(live_serving, "push", self._push)
         monkeypatch.setattr(live_serving, "push_revised", self._compare)
         monkeypatch.setattr(live_serving, "fill_unserved", lambda *given, **options: 0)

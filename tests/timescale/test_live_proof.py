@@ -67,7 +67,7 @@ class Process:
         )
 
     async def repair(self) -> bool:
-        await self.mart.start(history=0)
+        await self.mart.start()
         done = await self.mart.on_repair(late_klines(), origin="a test")
         await self.database.close()
         return done
