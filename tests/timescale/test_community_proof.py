@@ -300,11 +300,15 @@ def test_a_policy_and_a_writer_beside_a_hundred_builds(url: str) -> None:
 
 def crash(url: str) -> None:
     """Stop the server at once: it ends all sessions and recovers from its log."""
-    with psycopg.connect(url, autocommit=True) as admin, pytest.raises(psycopg.OperationalError):
-        admin.execute(
-            "do $$ begin execute format('copy (select 1) to program ''kill -9 %s''', pg_backend_pid());"
-            " perform pg_sleep(10); end $$"
-        )
+    with psycopg.connect(url, autocommit=True) as witness:
+        with psycopg.connect(url, autocommit=True) as admin, pytest.raises(psycopg.OperationalError):
+            admin.execute(
+                "do $$ begin execute format('copy (select 1) to program ''kill -9 %s''', pg_backend_pid());"
+                " perform pg_sleep(10); end $$"
+            )
+        # Until the server has noticed, it lets new sessions in, and ends them at once.
+        with pytest.raises(psycopg.OperationalError):
+            witness.execute("select pg_sleep(60)")
     for _ in range(100):
         try:
             psycopg.connect(url).close()
