@@ -25,6 +25,7 @@ _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _HEADER_BYTES = len(_SIGNATURE) + 8
 _TRAILER = b"\xff\xff"
 _BLOCK_BYTES = 1 << 18  # with what is made of it, it stays in the processor's second-level cache
+_MESSAGES_AT_ONCE = 64  # taken before a look at how much they are
 _FOUR = 4  # floats a field
 _NOT_A_TIME = np.iinfo(np.int64).min
 _POSTGRES_EPOCH_US = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
@@ -107,20 +108,24 @@ def _received(connection: Connection, copy: psycopg.Copy, most: int) -> Iterator
     Each row is a message, over which psycopg takes longer than NumPy over all of its values. What libpq
     has received already is therefore taken straight from it; psycopg only waits for more.
     """
-    take, received, more = connection.pgconn.get_copy_data, bytearray(), True
+    take, more = connection.pgconn.get_copy_data, True
     while more:
-        size, message = take(1)
-        if size > 0:
-            received += message
-        elif size == 0:
-            more = bool(waited := copy.read())
-            received += waited
-        else:
-            _end(connection)
-            more = False
-        if len(received) >= most or not more:
-            yield received
-            received = bytearray()
+        received = bytearray()
+        while more and len(received) < most:
+            for _ in range(_MESSAGES_AT_ONCE):
+                size, message = take(1)
+                if size <= 0:
+                    break
+                received += message
+            else:
+                continue
+            if size == 0:
+                more = bool(waited := copy.read())
+                received += waited
+            else:
+                _end(connection)
+                more = False
+        yield received
 
 
 def _end(connection: Connection) -> None:
