@@ -22,11 +22,12 @@ class PushOutcome(NamedTuple):
 
     ``outcome`` is ``written``, ``unchanged`` (the same vector was there), ``older`` (a newer bar is there) or
     ``superseded`` (the same bar is there with another content and at least this revision); ``revision`` is
-    the one that stands.
+    the one that stands, ``is_first`` whether the store held nothing of the symbol before.
     """
 
     outcome: str
     revision: int
+    is_first: bool = False
 
 
 class FeatureStoreWriter:
@@ -39,7 +40,7 @@ class FeatureStoreWriter:
     namespace : str, optional
         First part of every key.
     history : int, optional
-        Past bars kept for each symbol.
+        Past bars kept for each symbol; an attribute too.
     clock : callable, optional
         Gives the present as an aware datetime.
     """
@@ -54,7 +55,7 @@ class FeatureStoreWriter:
     ) -> None:
         self._redis: Any = open_redis(redis_or_url)
         self._keys = Keys(namespace)
-        self._history = history
+        self.history = history
         self._clock = clock
         self._push = self._redis.register_script(PUSH)
         self._fill = self._redis.register_script(FILL_HISTORY)
@@ -103,7 +104,9 @@ class FeatureStoreWriter:
                     client=pipe,
                 )
             answers = pipe.execute()
-        return [PushOutcome(outcome.decode(), int(revision)) for outcome, revision in answers]
+        return [
+            PushOutcome(outcome.decode(), int(revision), first == 1) for outcome, revision, first in answers
+        ]
 
     def _keys_of(self, vector: VectorToPush, feature_set: FeatureSet, timeframe: str) -> list[str]:
         symbol = canonical_symbol(vector.symbol)
@@ -127,7 +130,7 @@ class FeatureStoreWriter:
             ",".join(sorted(vector.unknown_sources)),
             names,
             pack_record(vector, moment, feature_set.hash),
-            self._history,
+            self.history,
             self._keys.channel,
             json.dumps([canonical_symbol(vector.symbol), timeframe, stamp, vector.revision]),
         ]
@@ -137,7 +140,7 @@ class FeatureStoreWriter:
     ) -> int:
         """Put past bars beside the newest vector, for readers of sequences; returns how many were written."""
         name, moment = canonical_symbol(symbol), self._clock()
-        arguments: list[int | bytes] = [self._history]
+        arguments: list[int | bytes] = [self.history]
         for vector in vectors:
             record = pack_record(vector, moment, feature_set.hash)
             arguments += [to_microseconds(vector.time), vector.revision, record]

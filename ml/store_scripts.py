@@ -8,21 +8,21 @@ from __future__ import annotations
 # KEYS: 1 vector, 2 history, 3 feature set
 # ARGV: 1 time, 2 available_at, 3 pushed_at, 4 revision, 5 feature_set, 6 v, 7 unknown, 8 names and formulas,
 #       9 record for the history, 10 length of the history, 11 channel, 12 event
-# Returns the outcome and the revision that stands.
+# Returns the outcome, the revision that stands, and 1 where the store held nothing of the symbol.
 PUSH = """
 local old = redis.call('HMGET', KEYS[1], 'time', 'revision', 'feature_set', 'v', 'unknown')
 local time, revision = tonumber(ARGV[1]), tonumber(ARGV[4])
 if old[1] then
     local old_time, old_revision = tonumber(old[1]), tonumber(old[2])
     if old_time > time then
-        return {'older', old_revision}
+        return {'older', old_revision, 0}
     end
     if old_time == time then
         if old[3] == ARGV[5] and old[4] == ARGV[6] and old[5] == ARGV[7] then
-            return {'unchanged', old_revision}
+            return {'unchanged', old_revision, 0}
         end
         if revision <= old_revision then
-            return {'superseded', old_revision}
+            return {'superseded', old_revision, 0}
         end
     end
 end
@@ -33,7 +33,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[1])
 redis.call('ZADD', KEYS[2], ARGV[1], ARGV[9])
 redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -tonumber(ARGV[10]) - 1)
 redis.call('PUBLISH', ARGV[11], ARGV[12])
-return {'written', revision}
+return {'written', revision, old[1] and 0 or 1}
 """
 
 # Put past bars beside the newest vector: never a bar newer than it, never an older revision of a bar.

@@ -97,7 +97,8 @@ def push(
     symbols : collection of str, optional
         Only these; all by default.
     history : int, optional
-        Also put this many earlier bars into the store, for readers of sequences.
+        Also put this many earlier bars into the store, for readers of sequences; all that it keeps of a
+        symbol of which it held nothing: it is new, or was emptied.
     until : datetime, optional
         Newest bar to send (its open, UTC): of a later one not all may have come yet. No bound by default.
     now : datetime, optional
@@ -115,6 +116,7 @@ def push(
     feature_set = read_registry(connection, schema_prefix=schema_prefix).feature_set
     moment = now or datetime.now(UTC)
     least: dict[str, int] = {}
+    bars: dict[str, int] = {}
     for _ in range(_ATTEMPTS):
         with connection.transaction():
             connection.execute("set local synchronous_commit = on")
@@ -128,7 +130,8 @@ def push(
             Pushed(
                 vector.symbol,
                 vector.time,
-                *outcome,
+                outcome.outcome,
+                outcome.revision,
                 int(np.isnan(vector.values).sum()),
                 vector.unknown_sources,
                 cause,
@@ -136,16 +139,19 @@ def push(
             for vector, outcome in zip(vectors, outcomes, strict=True)
         ]
         acknowledge(connection, schema_prefix, vectors, [one.outcome in _TAKEN for one in done])
+        bars |= {
+            v.symbol: writer.history for v, outcome in zip(vectors, outcomes, strict=True) if outcome.is_first
+        }
         # The store holds another content of this bar that is not in the log: it was restored, or emptied.
         least = {one.symbol: one.revision + 1 for one in done if one.outcome == "superseded"}
         if not least:
             break
         cause = _OTHER_CONTENT
-    if history:
-        for vector, one in zip(vectors, done, strict=True):
-            if one.outcome in _TAKEN:
-                fill_before(connection, writer, feature_set, schema_prefix, vector, history)
-        connection.commit()
+    for vector, one in zip(vectors, done, strict=True):
+        past = bars.get(vector.symbol, history)
+        if past and one.outcome in _TAKEN:
+            fill_before(connection, writer, feature_set, schema_prefix, vector, past)
+    connection.commit()
     return done
 
 

@@ -105,6 +105,16 @@ def test_pushing_again_changes_nothing_and_a_lost_redis_is_filled_again(online: 
     assert online.execute("select count(*), max(revision) from {served}") == [(1, 1)]
 
 
+def test_a_store_that_was_emptied_gets_its_past_bars_back_with_the_next_vector(online: Online) -> None:
+    online.push()
+    before = online.reader().get_sequence("SOL/USDT", "5m", 100, ["rsi_14"], max_age=None)
+    online.client.delete(*online.client.keys(f"{online.namespace}:*"))
+    online.push()
+    after = online.reader().get_sequence("SOL/USDT", "5m", 100, ["rsi_14"], max_age=None)
+    assert after.times == before.times
+    assert np.array_equal(after.values, before.values, equal_nan=True)
+
+
 def test_a_corrected_bar_gets_the_next_revision_and_shows_as_drift_until_then(online: Online) -> None:
     online.push()
     before = online.change_sma(1.25)
