@@ -1,23 +1,24 @@
 """One new bar of all symbols on top of a history: seconds from raw to mart, by engine and by dbt.
 
-Usage: python -m benchmarks.increment [--sizes 10x7 10x60 200x7] [--bars 5] [--server postgresql://...]
+Usage: python -m benchmarks.increment [--sizes 10x7 10x60 200x7] [--bars 5] [--hour 12] [--server postgresql://...]
 
 The engine's way is what `live` does (`perpmart.engine.run_pending`): the same SQL that dbt compiled, in one
 transaction. Writing the bar's rows to raw is timed apart. In a last run without a new row nothing is pending.
+The models read from yesterday's midnight on, so the hour of the new bars matters: noon is the mean of a day.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
 import psycopg
 
+from benchmarks import generate
 from benchmarks.frame import Section, Spent, middle, show, spent
-from benchmarks.generate import fill
 from benchmarks.scratch import empty_mart
 from collectors.rows import Coverage, Row
 from collectors.writer import Writer
@@ -31,8 +32,9 @@ from simulator.presets import wide_market
 
 BAR = timedelta(minutes=5)
 SIZES = [(10, 7), (10, 60), (200, 7)]
-KINDS: tuple[Kind, ...] = ("ohlcv", "open_interest", "long_short_ratio", "funding_rate", "mark_price")
-"""Books and liquidations come from streams; here they stay away, so that 200 symbols fit."""
+NOON = 12
+KINDS: tuple[Kind, ...] = tuple(kind for kind in generate.KINDS if kind != "order_book")
+"""Books stay away, so that 200 symbols fit."""
 
 
 class Increment(NamedTuple):
@@ -45,9 +47,8 @@ class Increment(NamedTuple):
     idle: Spent
 
 
-def write_bar(connection: Connection, market: Market, number: int) -> None:
-    """Write the bar that opens so many bars after the prepared end, as the collectors do."""
-    start = market.end + number * BAR
+def write_bar(connection: Connection, market: Market, start: datetime) -> None:
+    """Write the bar that opens at `start`, as the collectors do."""
     rows: list[Row] = []
     for kind in KINDS:
         for symbol in market.symbols:
@@ -55,34 +56,40 @@ def write_bar(connection: Connection, market: Market, number: int) -> None:
             shift = BAR if kind in ("mark_price", "funding_rate") else timedelta()
             rows += market.rows(kind, symbol, start + shift, start + shift + BAR)
     now = start + BAR + timedelta(seconds=1)
-    covered = [Coverage("ohlcv:5m", symbol, start, start + BAR) for symbol in market.symbols]
+    covered = [
+        Coverage(stream, symbol, start, start + BAR)
+        for stream in ("ohlcv:5m", "liquidations")
+        for symbol in market.symbols
+    ]
     result = Writer(connection).write(rows, source="rest", now=now, covered=covered)
     assert result.inserted == len(rows), result
 
 
-def prepare(url: str, market: Market) -> None:
-    """Fill an empty mart with a market's whole history and build it."""
+def prepare(url: str, market: Market, end: datetime) -> None:
+    """Fill an empty mart with a market up to `end` and build it."""
     with connect_to(url) as connection:
-        fill(connection, market, market.start, market.end, kinds=KINDS)
+        generate.fill(connection, market, market.start, end, kinds=KINDS)
     build(url, threads=2)
     with psycopg.connect(url, autocommit=True) as other:
         other.execute("vacuum analyze")
 
 
-def measure(url: str, market: Market, *, bars: int, say: Callable[[str], None] = print) -> Increment:
-    """Put bars on top of a prepared history, first by the engine, then by dbt."""
+def measure(
+    url: str, market: Market, first: datetime, *, bars: int, say: Callable[[str], None] = print
+) -> Increment:
+    """Put bars from `first` on on top of a prepared history, by the engine, then by dbt."""
     with connect_to(url) as connection:
         row = connection.execute("select count(*) from bars.bars_5m").fetchone()
         assert row is not None
         connection.commit()
         write, engine, dbt = [], [], []
         for number in range(2 * bars):
-            write.append(spent(url, partial(write_bar, connection, market, number)))
+            write.append(spent(url, partial(write_bar, connection, market, first + number * BAR)))
             if number < bars:
                 engine.append(spent(url, lambda: run_pending(connection)))
             else:
                 dbt.append(spent(url, lambda: build(url)))
-        last = market.end + (2 * bars - 1) * BAR
+        last = first + (2 * bars - 1) * BAR
         newest = connection.execute("select count(*) from mart.latest_features where time = %s", [last])
         assert newest.fetchone() == (len(market.symbols),)
         connection.commit()
@@ -92,23 +99,24 @@ def measure(url: str, market: Market, *, bars: int, say: Callable[[str], None] =
     return found
 
 
-def run(server: str, *, sizes: Sequence[tuple[int, int]], bars: int) -> Section:
+def run(server: str, *, sizes: Sequence[tuple[int, int]], bars: int, hour: int = NOON) -> Section:
     """Measure each pair of symbols and days and give the table."""
     table, picture = [], {}
     shortest: dict[int, Increment] = {}
     for symbols, days in sizes:
         market = wide_market(symbols=symbols, days=days, restless=True)
         with empty_mart(server) as url:
-            prepare(url, market)
-            found = measure(url, market, bars=bars)
-        first = shortest.setdefault(symbols, found)
+            first = market.end + timedelta(hours=hour)
+            prepare(url, market, first)
+            found = measure(url, market, first, bars=bars)
+        base = shortest.setdefault(symbols, found)
         picture[f"{symbols} symbols, {days} days"] = found.engine.wall
         times = (found.write, found.engine, found.dbt, found.idle)
-        flat = f"{found.engine.wall / first.engine.wall:.2f} ({found.engine.cpu / first.engine.cpu:.2f})"
+        flat = f"{found.engine.wall / base.engine.wall:.2f} ({found.engine.cpu / base.engine.cpu:.2f})"
         shown = [f"{wall:.2f} ({cpu:.2f})" for wall, cpu in times]
         table.append([f"{symbols}", f"{days}", f"{found.history:,}", *shown, flat])
-    what = "Klines, open interest, ratios, funding and mark prices."
-    note = f"Median of {bars} new bars each way: seconds (processor seconds). {what}"
+    what = "Everything but order books."
+    note = f"Median of {bars} new bars each way, from {hour}:00 UTC: seconds (processor seconds). {what}"
     header = (
         *("symbols", "days", "bars of history", "writing raw", "engine", "dbt"),
         *("engine, nothing new", "engine, of the shortest history"),
@@ -128,9 +136,10 @@ def main() -> None:
     parser.add_argument("--server")
     parser.add_argument("--sizes", type=pair, nargs="+", default=SIZES, help="symbols x days, as 10x7 10x60")
     parser.add_argument("--bars", type=int, default=5)
+    parser.add_argument("--hour", type=int, default=NOON, help="UTC, of the first new bar")
     options = parser.parse_args()
     server = options.server or database_url(load_settings())
-    show(run(server, sizes=options.sizes, bars=options.bars), server)
+    show(run(server, sizes=options.sizes, bars=options.bars, hour=options.hour), server)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """From a bar's last kline to its vectors in Redis: `perpmart live` against the simulated exchange.
 
-Usage: python benchmarks/live_latency.py --symbols 10 [--history 3] [--bars 30] [--speed 10]
+Usage: python benchmarks/live_latency.py --symbols 10 [--history 3] [--bars 30] [--speed 10] [--hour 12]
 
 Starts servers of its own, fills a mart with some days of history (order books and mark prices of the live
 bars only), lets the exchange's clock run `speed` times as fast, and reads what the live process says of each
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.increment import NOON
 from perpmart.build import run_dbt
 from perpmart.database import connect_to
 from perpmart.migrations import migrate
@@ -59,9 +60,10 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=3, help="days before the run")
     parser.add_argument("--bars", type=int, default=30)
     parser.add_argument("--speed", type=float, default=10.0)
+    parser.add_argument("--hour", type=int, default=NOON, help="UTC, of the first bar")
     options = parser.parse_args()
     market = wide_market(symbols=options.symbols, days=options.history + 2)
-    start = market.end - timedelta(days=2)
+    start = market.end - timedelta(days=2) + timedelta(hours=options.hour)
     day = Day(
         market,
         start,
@@ -80,7 +82,8 @@ def main() -> None:
         shutil.rmtree(folder)
     load = ", ".join(f"{one:.1f}" for one in (*before, *os.getloadavg()[:1]))
     print(
-        f"{options.symbols} symbols, {options.history} days of history, {len(seconds)} bars; load before"
+        f"{options.symbols} symbols, {options.history} days of history, {len(seconds)} bars from"
+        f" {options.hour}:00 UTC; load before"
         f" (1 and 15 min) and after: {load}"
     )
     for name, column in zip(("models", "push", "last kline to Redis"), seconds.T, strict=True):
