@@ -38,8 +38,6 @@ GRACE = timedelta(seconds=3)
 
 MARK_SLOT = timedelta(seconds=10)
 FLUSH_SECONDS = 5.0
-MOST_WAITING = 300_000
-"""Rows held in memory while the database is away; beyond that they are lost, and said to be."""
 
 _log = logging.getLogger(__name__)
 
@@ -179,7 +177,7 @@ class StreamCollector:
             if bar is not None:
                 covered += self._covered_bars(bar)
             now = max(taken.newest, self._clock.now())
-            if len(taken.rows) > MOST_WAITING:
+            if taken.lost:
                 self._lose(taken)
                 return False
             try:
@@ -216,8 +214,9 @@ class StreamCollector:
         ]
 
     def _lose(self, taken: Taken) -> None:
-        """Give up rows that the database was away for too long to take; their time is a hole."""
-        _log.error("%d rows were lost: the database was away for too long", len(taken.rows))
+        """Give up what the database was away for too long to take; its time is a hole."""
+        lost = taken.lost + len(taken.rows)
+        _log.error("%d messages were lost: the database was away for too long", lost)
         self._closed.clear()
         for socket in self._sockets:
             for listening in socket.listenings:

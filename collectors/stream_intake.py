@@ -19,6 +19,9 @@ from collectors.rows import Refusal, Row
 from collectors.stream_channels import BOOKS, FORCE_ORDERS, KLINES, MARK_PRICES, Channel
 from collectors.stream_listening import Listening
 
+MOST_WAITING = 300_000
+"""Messages held in memory while the database is away; one more, and all are given up."""
+
 SLOT_MS = 10_000
 MARK_PRICE_MS = 1_000
 """A mark price is taken from the first second of its slot: the one at a bar's close is then among them."""
@@ -45,11 +48,14 @@ class Taken:
         Messages that make no sense.
     newest : datetime
         Newest event time among all messages so far.
+    lost : int
+        Messages given up since the last time, as more than `MOST_WAITING` waited.
     """
 
     rows: list[Row]
     refusals: list[Refusal]
     newest: datetime
+    lost: int = 0
 
 
 @dataclass(slots=True)
@@ -73,9 +79,14 @@ class Intake:
     _rows: list[Row] = field(default_factory=list)
     _refusals: list[Refusal] = field(default_factory=list)
     _books: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
+    _lost: int = 0
 
     def take_in(self, text: str, listening: Listening) -> None:
         """Take one message as it came; never raises for what the exchange sends."""
+        waiting = len(self._rows) + len(self._refusals) + len(self._books)
+        if waiting >= MOST_WAITING:
+            self._lost += waiting
+            self._rows, self._refusals, self._books = [], [], {}
         self.messages += 1
         try:
             message = json.loads(text)
@@ -103,8 +114,8 @@ class Intake:
         for key in [key for key in self._books if (key[1] + 1) * SLOT_MS <= until_ms]:
             _, text = self._books.pop(key)
             self._parse(BOOKS, json.loads(text), text)
-        taken = Taken(self._rows, self._refusals, self.newest)
-        self._rows, self._refusals = [], []
+        taken = Taken(self._rows, self._refusals, self.newest, self._lost)
+        self._rows, self._refusals, self._lost = [], [], 0
         return taken
 
     def give_back(self, taken: Taken) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from collectors import stream_intake
 from collectors.client import BinanceFuturesClient
 from collectors.metrics import Metrics
 from collectors.stream_channels import shards
@@ -115,6 +116,29 @@ def test_a_socket_that_ends_while_the_database_is_away_loses_nothing_that_it_hea
         "order_book",
     ]
     assert all(not socket.listenings for socket in collector._sockets)
+
+
+def test_what_waits_for_the_database_is_bounded_and_beyond_that_a_hole(
+    database: Database, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_intake, "MOST_WAITING", 100)
+    collector = collector_that_has_heard(database, 5 * BAR)
+    waiting = collector._intake._rows, collector._intake._refusals, collector._intake._books
+    assert sum(map(len, waiting)) <= 100
+
+    async def come_back() -> None:
+        assert not await collector._write(START + 5 * BAR, bar=START + 4 * BAR)
+        hear(collector, 5 * BAR, 5.5 * BAR)
+        await collector._write(START + 5.5 * BAR)
+
+    asyncio.run(come_back())
+    # Nothing of the lost time is said to be covered, and what came later is there.
+    covered = connection.execute(
+        "select min(from_time), max(to_time) from coverage where stream = 'mark_price'"
+    )
+    ((first, last),) = covered.fetchall()
+    assert first >= START + 5 * BAR
+    assert last > START + 5.4 * BAR
 
 
 def test_a_collector_that_is_told_to_end_while_the_database_is_away_writes_all_in_the_end(
