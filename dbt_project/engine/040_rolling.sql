@@ -73,3 +73,31 @@ create or replace function central_cube(cubes float8, squares float8, total floa
 language sql immutable parallel safe
 return cubes - 3 * total * squares / n + 2 * total * total * total / n / n;
 comment on function central_cube is 'Sum of cubed deviations from the mean, from the sums about an anchor';
+
+-- A week's hours in order, from one hour to the next: putting one in and taking one out is a twentieth of sorting anew.
+create or replace function insert_sorted(ascending float8 [], value float8) returns float8 []
+language plpgsql immutable strict parallel safe
+as $$
+declare
+    place constant integer := width_bucket(value, ascending);
+begin
+    return ascending[:place] || value || ascending[place + 1:];
+end
+$$;
+
+create or replace function remove_sorted(ascending float8 [], value float8) returns float8 []
+language plpgsql immutable strict parallel safe
+as $$
+declare
+    place constant integer := width_bucket(value, ascending);
+begin
+    return ascending[:place - 1] || ascending[place + 1:];
+end
+$$;
+
+create or replace aggregate sorted_values(float8) (
+    sfunc = insert_sorted, stype = float8 [], initcond = '{}',
+    msfunc = insert_sorted, minvfunc = remove_sorted, mstype = float8 [], minitcond = '{}',
+    parallel = safe
+);
+comment on aggregate sorted_values(float8) is 'The values that are not null, in ascending order; quick over a window that moves';

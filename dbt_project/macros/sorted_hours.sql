@@ -5,13 +5,13 @@
         symbol,
         segment_start,
         hour,
-        (select array_agg(v order by v) from unnest(last_hours) as v) as ascending
+        ascending
     from (
         select
             symbol,
             segment_start,
             time + interval '5 minutes' as hour,
-            array_agg({{ series }}) over last_168 as last_hours,
+            sorted_values({{ series }}) over last_168 as ascending,
             count({{ series }}) over last_168 as known
         from {{ ref('bars_5m') }}
         where
