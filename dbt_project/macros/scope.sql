@@ -1,10 +1,14 @@
 {# The rows that the running model reads: its symbols, from some whole UTC days before its first bar on, and from some bars
-   before that midnight where the first day's own values look back. A unit test's rows are all in scope. #}
-{% macro in_scope(days_before=0, bars_before=0, symbol='symbol', time='time') -%}
+   before that midnight where the first day's own values look back. `first` is how many bars before the model's first bar
+   the days are counted from. A unit test's rows are all in scope. #}
+{% macro in_scope(days_before=0, bars_before=0, first=0, symbol='symbol', time='time') -%}
     {%- if model.resource_type == 'unit_test' -%}
         true
     {%- else -%}
-        {{ symbol }} = any(scope_symbols()) and {{ time }} >= scope_days_before({{ days_before }})
+        {{ symbol }} = any(scope_symbols()) and {{ time }} >=
+        {%- if first %} utc_day(scope_start() - interval '{{ 5 * first }} minutes') - interval '{{ 24 * days_before }} hours'
+        {%- else %} scope_days_before({{ days_before }})
+        {%- endif -%}
         {%- if bars_before %} - interval '{{ 5 * bars_before }} minutes'{% endif -%}
     {%- endif -%}
 {%- endmacro %}

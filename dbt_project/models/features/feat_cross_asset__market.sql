@@ -5,7 +5,7 @@
 with bars as (
     select symbol, time, segment_start, utc_day(time) as utc_day, close, is_filled
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=2, bars_before=1) }}
+    where {{ in_scope(days_before=1, bars_before=1, first=12) }} -- the residual's beta is that of 12 bars before
 ),
 
 bars_with_returns as (
