@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import feature_cost, files, increment, ingest, scale
+from benchmarks import feature_cost, files, increment, ingest, qlib_shape, scale
 from benchmarks.__main__ import NAMES, draw, put
 from benchmarks.build import FLOOR, copy_mart, drop_peer
 from benchmarks.frame import Section, Spent, in_turn, machine, middle, spent
@@ -64,6 +64,14 @@ def test_a_build_is_measured_with_its_memory(empty_url: str) -> None:
     assert found.bars == 2 * 288
     assert 10 < found.sessions < 4000
     assert 50 < found.python < 8000
+
+
+@pytest.mark.proof
+def test_a_build_in_the_shape_of_qlibs_comparison_has_its_features(empty_url: str) -> None:
+    with copied(empty_url) as url:
+        took = qlib_shape.measure(url, symbols=2, bars=300)
+        assert qlib_shape.count_features(url) >= 14
+    assert took.wall > 0
 
 
 def test_rows_are_ingested_in_all_ways(migrated_url: str) -> None:
