@@ -39,7 +39,7 @@ begin
         cross join lateral (
             select greatest(k.time, bar_open(least(
                 k.time + interval '24 hours 5 minutes',
-                last_kline() + interval '5 minutes',
+                (select last_kline()) + interval '5 minutes',
                 (
                     select min(least(i.valid_to, next_listing.valid_from)) from instruments as i
                     left join lateral (
@@ -321,7 +321,7 @@ begin
             ) as newest
         ),
         gone as (
-            delete from published where symbol <> all(symbols())
+            delete from published where symbol <> all(coalesce((select symbols()), '{}'))
         )
         insert into published as p (symbol, time)
         select symbol, time from complete
