@@ -24,6 +24,9 @@ KINDS: tuple[Kind, ...] = (
 )
 """What is generated: books and mark prices once a bar."""
 
+WITHOUT_BOOKS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "order_book")
+"""What long and wide histories are made of: with books they would not fit."""
+
 Array = NDArray[np.generic]
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import psycopg
 
-from benchmarks import generate
 from benchmarks.frame import Section, Spent, middle, show, spent
+from benchmarks.generate import WITHOUT_BOOKS, fill
 from benchmarks.scratch import empty_mart
 from collectors.rows import Coverage, Row
 from collectors.writer import Writer
@@ -27,14 +27,12 @@ from perpmart.database import Connection, connect_to
 from perpmart.engine import run_pending
 from perpmart.servers.addresses import database_url
 from perpmart.settings import load_settings
-from simulator.market import Kind, Market
+from simulator.market import Market
 from simulator.presets import wide_market
 
 BAR = timedelta(minutes=5)
 SIZES = [(10, 7), (10, 60), (200, 7)]
 NOON = 12
-KINDS: tuple[Kind, ...] = tuple(kind for kind in generate.KINDS if kind != "order_book")
-"""Books stay away, so that 200 symbols fit."""
 
 
 class Increment(NamedTuple):
@@ -50,7 +48,7 @@ class Increment(NamedTuple):
 def write_bar(connection: Connection, market: Market, start: datetime) -> None:
     """Write the bar that opens at `start`, as the collectors do."""
     rows: list[Row] = []
-    for kind in KINDS:
+    for kind in WITHOUT_BOOKS:
         for symbol in market.symbols:
             # What happens in the bar, and what is stamped at its close: marks and settlements.
             shift = BAR if kind in ("mark_price", "funding_rate") else timedelta()
@@ -68,7 +66,7 @@ def write_bar(connection: Connection, market: Market, start: datetime) -> None:
 def prepare(url: str, market: Market, end: datetime) -> None:
     """Fill an empty mart with a market up to `end` and build it."""
     with connect_to(url) as connection:
-        generate.fill(connection, market, market.start, end, kinds=KINDS)
+        fill(connection, market, market.start, end, kinds=WITHOUT_BOOKS)
     build(url, threads=2)
     with psycopg.connect(url, autocommit=True) as other:
         other.execute("vacuum analyze")
@@ -77,7 +75,7 @@ def prepare(url: str, market: Market, end: datetime) -> None:
 def measure(
     url: str, market: Market, first: datetime, *, bars: int, say: Callable[[str], None] = print
 ) -> Increment:
-    """Put bars from `first` on on top of a prepared history, by the engine, then by dbt."""
+    """Put bars on top of a history that ends at `first`, by the engine, then by dbt."""
     with connect_to(url) as connection:
         row = connection.execute("select count(*) from bars.bars_5m").fetchone()
         assert row is not None

@@ -10,16 +10,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from benchmarks.frame import MemoryWatch, Section, show, spent
-from benchmarks.generate import KINDS, fill
+from benchmarks.generate import WITHOUT_BOOKS, fill
 from benchmarks.scratch import empty_mart
 from perpmart.build import build
 from perpmart.database import connect_to
 from perpmart.servers.addresses import database_url
 from perpmart.settings import load_settings
-from simulator.market import Kind
 from simulator.presets import wide_market
-
-WITHOUT_BOOKS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "order_book")
 
 
 class Build(NamedTuple):

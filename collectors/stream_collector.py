@@ -215,7 +215,7 @@ class StreamCollector:
 
     def _lose(self, taken: Taken) -> None:
         """Give up what the database was away for too long to take; its time is a hole."""
-        lost = taken.lost + len(taken.rows)
+        lost = taken.lost + len(taken.rows) + len(taken.refusals)
         _log.error("%d messages were lost: the database was away for too long", lost)
         self._closed.clear()
         for socket in self._sockets:

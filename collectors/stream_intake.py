@@ -86,6 +86,7 @@ class Intake:
         waiting = len(self._rows) + len(self._refusals) + len(self._books)
         if waiting >= MOST_WAITING:
             self._lost += waiting
+            _log.error("%d messages were given up: the database does not take them", waiting)
             self._rows, self._refusals, self._books = [], [], {}
         self.messages += 1
         try:

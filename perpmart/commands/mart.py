@@ -33,7 +33,12 @@ def build(
 def push(
     *,
     symbols: Symbols = "",
-    history: Annotated[int, typer.Option(help="Earlier bars to put there too.", min=0)] = 0,
+    history: Annotated[
+        int,
+        typer.Option(
+            help="Earlier bars to put there too; all that are kept where the store held none.", min=0
+        ),
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Put each symbol's newest published vector into Redis."""

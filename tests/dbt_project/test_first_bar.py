@@ -77,7 +77,7 @@ def test_a_residual_whose_beta_before_is_not_read_is_found(world: Connection) ->
 
 
 def test_taker_ratios_of_several_periods_are_the_newest_known_from_any_bar(world: Connection) -> None:
-    """Against each bar's own search; of an equal stamp the finest period counts, however late it is gone."""
+    """Each bar searches for itself; of an equal stamp the finest period counts, though it is known sooner."""
     world.execute("select setseed(0.5)")
     world.execute(
         "delete from long_short_ratio where ratio_type = 'taker_volume' and time >= %s and random() < 0.7",
