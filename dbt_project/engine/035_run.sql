@@ -159,6 +159,29 @@ as $$
 $$;
 comment on function hand_to_children is 'Make the ranges that a model has computed pending for the models that read it';
 
+create or replace function add_days(m models, names text [], from_time timestamptz) returns bigint
+language plpgsql
+set search_path from current
+as $$
+declare
+    chosen text[];
+    affected bigint;
+    written bigint := 0;
+begin
+    for chosen in select p.part from symbols_in_parts(m, names, from_time) as p loop
+        perform set_config('perpmart.symbols', chosen::text, true);
+        execute format(
+            'insert into %1$s (%2$s) select %2$s from (%3$s) as computed where time >= %4$L', m.relation,
+            (select string_agg(quote_ident(c), ', ') from unnest(m.columns) as c), m.compiled_sql, from_time
+        );
+        get diagnostics affected = row_count;
+        written := written + affected;
+    end loop;
+    return written;
+end
+$$;
+comment on function add_days is 'Compute a model''s rows from a time on by the SQL that dbt compiled';
+
 create or replace function run_model(p_model text) returns table (ranges bigint, written bigint)
 language plpgsql
 set search_path from current set enable_nestloop = on set enable_mergejoin = on set jit = off
@@ -169,8 +192,7 @@ declare
     names text[];
     starts timestamptz[];
     span record;
-    chosen text[];
-    affected bigint;
+    last_bar timestamptz;
 begin
     perform lock_model(p_model);
     select * into strict m from models where model = p_model;
@@ -206,15 +228,16 @@ begin
         else
             execute format('delete from %s where symbol = any(%L) and time >= %L', m.relation, span.symbols, span.from_time);
         end if;
-        for chosen in select p.part from symbols_in_parts(m, span.symbols, span.from_time) as p loop
-            perform set_config('perpmart.symbols', chosen::text, true);
-            execute format(
-                'insert into %1$s (%2$s) select %2$s from (%3$s) as computed where time >= %4$L', m.relation,
-                (select string_agg(quote_ident(c), ', ') from unnest(m.columns) as c), m.compiled_sql, span.from_time
-            );
-            get diagnostics affected = row_count;
-            written := written + affected;
-        end loop;
+        last_bar := null;
+        if m.one_bar_sql is not null then
+            perform forget_sums(p_model, span.symbols, span.from_time, 'infinity');
+            last_bar := last_bar_of(span.symbols);
+        end if;
+        if last_bar < span.from_time + interval '1 hour' then
+            written := written + add_bars(m, span.symbols, span.from_time, last_bar);
+        else
+            written := written + add_days(m, span.symbols, span.from_time);
+        end if;
         ranges := ranges + cardinality(span.symbols);
     end loop;
 

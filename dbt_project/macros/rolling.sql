@@ -6,8 +6,12 @@
 
 {# The row's number in its day and in what has been read. #}
 {% macro row_numbers() -%}
-    row_number() over day_so_far as rows_today,
-        row_number() over segment as row_in_segment
+    {{ 'bars_between(greatest(utc_day, segment_start), time) + 1' if one_bar() else 'row_number() over day_so_far' }} as rows_today,
+        {{ row_in_segment() }}
+{%- endmacro %}
+
+{% macro row_in_segment() -%}
+    {{ 'bars_between(segment_start, time) + 1' if one_bar() else 'row_number() over segment' }} as row_in_segment
 {%- endmacro %}
 
 {# Whether a series differs from the row before: asked for once, in a CTE before day_block(..., powers >= 2). #}
@@ -19,34 +23,76 @@
    powers are needed: 1 for sums and means, 2 for deviations and correlations, 3 for skewness. #}
 {% macro day_block(series, powers=1, anchor=none) -%}
     {%- set value = series if anchor is none else '(' ~ series ~ ' - ' ~ anchor ~ ')' -%}
-    row_in_segment - coalesce(max(row_in_segment) filter (where {{ series }} is null) over segment, 0) as {{ series }}_known_rows,
-        coalesce(sum({{ value }}) over day_so_far, 0) as {{ series }}_sum
+    {{ known_rows(series) }},
+        {{ day_total(value, series ~ '_sum') }}
     {%- if powers >= 2 %},
-        row_in_segment - coalesce(max(row_in_segment) filter (where {{ series }}_changed) over segment, 0) + 1 as {{ series }}_flat_rows,
-        coalesce(sum({{ value }} * {{ value }}) over day_so_far, 0) as {{ series }}_squares
+        {{ flat_rows(series) }},
+        {{ day_total(value ~ ' * ' ~ value, series ~ '_squares') }}
     {%- endif %}
     {%- if powers >= 3 %},
-        coalesce(sum({{ value }} * {{ value }} * {{ value }}) over day_so_far, 0) as {{ series }}_cubes
+        {{ day_total(value ~ ' * ' ~ value ~ ' * ' ~ value, series ~ '_cubes') }}
     {%- endif %}
 {%- endmacro %}
 
 {# Step 1 for the products of two series, beside the day_block of each. #}
 {% macro product_block(x, y, x_anchor='0', y_anchor='0') -%}
-    coalesce(sum(({{ x }} - {{ x_anchor }}) * ({{ y }} - {{ y_anchor }})) over day_so_far, 0) as {{ x }}_{{ y }}_products
+    {{ day_total('(' ~ x ~ ' - ' ~ x_anchor ~ ') * (' ~ y ~ ' - ' ~ y_anchor ~ ')', x ~ '_' ~ y ~ '_products') }}
+{%- endmacro %}
+
+{# The day's running sum, 0 before its first known value; and as it is carried on, null there. #}
+{% macro day_total(value, name) -%}
+    {%- set so_far = day_sum(value, name ~ '_so_far') -%}
+    {%- if model.get('way') -%}
+    {{ so_far }} as {{ name }}_so_far,
+        {% endif -%}
+    coalesce({{ so_far }}, 0) as {{ name }}
+{%- endmacro %}
+
+{% macro day_sum(value, name) -%}
+    {{ carried_value(
+        name, 'sum(' ~ value ~ ') over day_so_far', 'add_known(' ~ kept_before(name, 'day_so_far') ~ ', ' ~ value ~ ')'
+    ) }}
+{%- endmacro %}
+
+{# Rows since the last unknown one, and since the last that differed from the one before it. #}
+{% macro known_rows(series) -%}
+    {%- set name = series ~ '_known_rows' -%}
+    {{ carried(
+        name,
+        'row_in_segment - coalesce(max(row_in_segment) filter (where ' ~ series ~ ' is null) over segment, 0)',
+        'case when ' ~ series ~ ' is null then 0 else coalesce(' ~ kept_before(name, 'segment') ~ ', 0) + 1 end'
+    ) }}
+{%- endmacro %}
+
+{% macro flat_rows(series) -%}
+    {%- set name = series ~ '_flat_rows' -%}
+    {{ carried(
+        name,
+        'row_in_segment - coalesce(max(row_in_segment) filter (where ' ~ series ~ '_changed) over segment, 0) + 1',
+        'case when ' ~ series ~ '_changed then 1 else coalesce(' ~ kept_before(name, 'segment') ~ ', 1) + 1 end'
+    ) }}
+{%- endmacro %}
+
+{# The day's first known value. #}
+{% macro day_anchor(series, name) -%}
+    {{ carried(
+        name, 'first_known(' ~ series ~ ') over day_so_far', 'coalesce(' ~ kept_before(name, 'day_so_far') ~ ', ' ~ series ~ ')'
+    ) }}
 {%- endmacro %}
 
 {# Step 2 for one series: sums over its windows, about today's anchor; lengths, powers and anchor as in step 1. They are
    said where the window functions are: a level up, PostgreSQL would call the functions instead of writing them out. #}
 {% macro look_back(series, lengths, powers=1, anchor=none) -%}
     {%- for n in lengths -%}
-    window_sum({{ sums_back(series ~ '_sum', n) }}, {{ anchor_shift(anchor) }}, {{ n }}) as {{ series }}_sum_{{ n }}
+    {%- set shift = anchor_shift(anchor) -%}
+    {{ of_new_bar('window_sum(' ~ sums_back(series ~ '_sum', n) ~ ', ' ~ shift ~ ', ' ~ n ~ ')') }} as {{ series }}_sum_{{ n }}
         {%- if powers >= 2 %},
-        window_squares(
-            {{ sums_back(series ~ '_squares', n) }}, {{ lags(series ~ '_sum', n) }}, {{ anchor_shift(anchor) }}, {{ n }}
-        ) as {{ series }}_squares_{{ n }}
+        {{ of_new_bar(
+            'window_squares(' ~ sums_back(series ~ '_squares', n) ~ ', ' ~ lags(series ~ '_sum', n) ~ ', ' ~ shift ~ ', ' ~ n ~ ')'
+        ) }} as {{ series }}_squares_{{ n }}
         {%- endif %}
         {%- if powers >= 3 %},
-        window_sum({{ sums_back(series ~ '_cubes', n) }}, 0, {{ n }}) as {{ series }}_cubes_{{ n }}
+        {{ of_new_bar('window_sum(' ~ sums_back(series ~ '_cubes', n) ~ ', 0, ' ~ n ~ ')') }} as {{ series }}_cubes_{{ n }}
         {%- endif %}
         {{- '' if loop.last else ',
         ' }}
@@ -56,11 +102,11 @@
 {# Step 2 for the products of two series. #}
 {% macro look_back_products(x, y, lengths, x_anchor=none, y_anchor=none) -%}
     {%- for n in lengths -%}
-    window_products(
-            {{ sums_back(x ~ '_' ~ y ~ '_products', n) }},
-            {{ lags(x ~ '_sum', n) }}, {{ anchor_shift(x_anchor) }},
-            {{ lags(y ~ '_sum', n) }}, {{ anchor_shift(y_anchor) }}, {{ n }}
-        ) as {{ x }}_{{ y }}_products_{{ n }}
+    {%- set sums = [
+        sums_back(x ~ '_' ~ y ~ '_products', n), lags(x ~ '_sum', n), anchor_shift(x_anchor),
+        lags(y ~ '_sum', n), anchor_shift(y_anchor), n | string,
+    ] -%}
+    {{ of_new_bar('window_products(' ~ sums | join(', ') ~ ')') }} as {{ x }}_{{ y }}_products_{{ n }}
         {{- '' if loop.last else ',
         ' }}
     {%- endfor -%}
@@ -72,13 +118,26 @@
 {%- endmacro %}
 
 {% macro lags(sum, n) -%}
-    lag({{ sum }}, {{ n }}) over segment, lag({{ sum }}, rows_today::integer) over segment
+    {{ lag(sum, n) }}, {{ at_yesterdays_end(sum, 'coalesce(' ~ yesterdays(sum ~ '_so_far') ~ ', 0)' if one_bar() else none) }}
+{%- endmacro %}
+
+{# A column at yesterday's last row; null where the segment has none. #}
+{% macro at_yesterdays_end(column, kept=none) -%}
+    {%- if one_bar() -%}
+    case when kept_sums_yesterday is not null then {{ kept or yesterdays(column) }} end
+    {%- else -%}
+    lag({{ column }}, rows_today::integer) over segment
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro yesterdays(column) -%}
+    kept_sums_yesterday[{{ kept_place(column) }}]
 {%- endmacro %}
 
 {# Yesterday's anchor less today's. #}
 {% macro anchor_shift(anchor) -%}
     {%- if anchor is none -%} 0
-    {%- else -%} coalesce(lag({{ anchor }}, rows_today::integer) over segment - {{ anchor }}, 0)
+    {%- else -%} coalesce({{ at_yesterdays_end(anchor) }} - {{ anchor }}, 0)
     {%- endif -%}
 {%- endmacro %}
 

@@ -33,6 +33,12 @@
         {% do get_assert_columns_equivalent(sql) %}
         {% do run_query("select define_model(" ~ literal(model.name) ~ ", " ~ literal(target.render()) ~ ", " ~ literal(sql) ~ ", " ~ contract ~ ")") %}
     {%- endif -%}
+    {%- set keeping = in_way('keeping') -%}
+    {%- set one_bar_sql = in_way('one_bar') if keeping -%}
+    {% do run_query(
+        "select note_ways(" ~ literal(model.name) ~ ", " ~ (literal(keeping) if keeping else 'null') ~ ", "
+        ~ (literal(one_bar_sql) if one_bar_sql else 'null') ~ ")"
+    ) %}
     {%- if found['docs_changed'] or existing is none -%}
         {% do persist_docs(target, model) %}
         {% do run_query("select note_docs(" ~ literal(target.render()) ~ ", " ~ literal(docs) ~ ")") %}

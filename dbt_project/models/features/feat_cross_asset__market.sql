@@ -1,20 +1,30 @@
 -- The symbol against the benchmark and against the universe of its time. Ranks count the symbols that are in the
 -- universe at the bar and traded in it; ties share the average rank. Limit: 300 bars of warm-up for the residual.
 {% set benchmark = "'" ~ benchmark_symbol() | trim ~ "'" %}
+{%- set beta -%}
+    case
+            when
+                return_1_known_rows >= 288 and return_1_flat_rows >= 288
+                and btc_return_1_known_rows >= 288 and btc_return_1_flat_rows < 288
+                then 0
+            else {{ rolling_slope('btc_return_1', 'return_1', 288) }}
+        end
+{%- endset %}
 -- universe {{ universe_checksum() }}
 with bars as (
     select symbol, time, segment_start, utc_day(time) as utc_day, close, is_filled
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1, bars_before=1, first=12) }} -- the residual's beta is that of 12 bars before
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_before=1, first=12, bars_back=[1, 2, 12, 288]) }} -- the residual's beta is that of 12 bars before
 ),
 
 bars_with_returns as (
     select
         *,
         {{ row_numbers() }},
-        close / lag(close, 1) over segment - 1 as return_1,
-        close / lag(close, 12) over segment - 1 as return_12,
-        close / lag(close, 288) over segment - 1 as return_288
+        close / {{ lag('close', 1) }} - 1 as return_1,
+        close / {{ lag('close', 12) }} - 1 as return_12,
+        close / {{ lag('close', 288) }} - 1 as return_288
     from bars
     {{ rolling_windows() }}
 ),
@@ -61,13 +71,7 @@ blocks_back as (
 against_benchmark as (
     select
         *,
-        case
-            when
-                return_1_known_rows >= 288 and return_1_flat_rows >= 288
-                and btc_return_1_known_rows >= 288 and btc_return_1_flat_rows < 288
-                then 0
-            else {{ rolling_slope('btc_return_1', 'return_1', 288) }}
-        end as beta_to_btc_288,
+        {{ carried('beta_to_btc_288', beta) }},
         {{ rolling_corr('btc_return_1', 'return_1', 288) }} as corr_to_btc_288
     from blocks_back
 ),
@@ -75,7 +79,7 @@ against_benchmark as (
 against_benchmark_before as (
     select
         *,
-        lag(beta_to_btc_288, 12) over segment as beta_before
+        {{ lag('beta_to_btc_288', 12) }} as beta_before
     from against_benchmark
     {{ rolling_windows() }}
 ),
@@ -98,13 +102,13 @@ members as (
     from against_benchmark_before as b
     left join universe on b.symbol = universe.symbol
     left join {{ ref('feat_price__returns') }} as returns
-        on b.symbol = returns.symbol and b.time = returns.time and {{ from_scope_start(symbol='returns.symbol', time='returns.time') }}
+        on b.symbol = returns.symbol and b.time = returns.time and {{ joined_in_scope('returns') }}
     left join {{ ref('feat_volume__activity') }} as volumes
-        on b.symbol = volumes.symbol and b.time = volumes.time and {{ from_scope_start(symbol='volumes.symbol', time='volumes.time') }}
+        on b.symbol = volumes.symbol and b.time = volumes.time and {{ joined_in_scope('volumes') }}
     left join {{ ref('feat_oi__interest') }} as interest
-        on b.symbol = interest.symbol and b.time = interest.time and {{ from_scope_start(symbol='interest.symbol', time='interest.time') }}
+        on b.symbol = interest.symbol and b.time = interest.time and {{ joined_in_scope('interest') }}
     left join {{ ref('feat_funding__rates') }} as funding
-        on b.symbol = funding.symbol and b.time = funding.time and {{ from_scope_start(symbol='funding.symbol', time='funding.time') }}
+        on b.symbol = funding.symbol and b.time = funding.time and {{ joined_in_scope('funding') }}
     where b.time >= (select scope_start())
 ),
 
@@ -136,6 +140,7 @@ features as (
         {{ cross_sectional_rank('oi_change_20', 'oi_changes_20') }} as xs_rank_oi_change_20,
         {{ cross_sectional_rank('funding_annualized', 'fundings_annualized') }} as xs_rank_funding,
         case when members >= 5 then risen::float8 / members end as xs_breadth_12
+        {{- kept() }}
     from members
     inner join sections using (time)
 )

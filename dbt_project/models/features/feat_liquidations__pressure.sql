@@ -5,8 +5,9 @@ with bars as (
         symbol, time, segment_start, utc_day(time) as utc_day, quote_volume, open_interest_value,
         long_liquidations, short_liquidations, long_liquidations + short_liquidations as liquidations,
         liquidation_count, max_liquidation
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1, bars_before=12) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_before=12, bars_back=range(1, 13) | list + [288]) }}
 ),
 
 last_hours as (
@@ -28,7 +29,7 @@ last_hours_with_anchors as (
     select
         *,
         {{ changed('liquidation_vol_1h') }},
-        first_known(liquidation_vol_1h) over day_so_far as hour_anchor
+        {{ day_anchor('liquidation_vol_1h', 'hour_anchor') }}
     from last_hours
     {{ rolling_windows() }}
 ),
@@ -86,6 +87,7 @@ features as (
         {{ safe_ratio('liquidation_vol_1h', 'open_interest_value') }} as liq_to_oi_1h,
         liq_zscore_24h,
         case when liq_zscore_24h > 3 then 1 when liq_zscore_24h is not null then 0 end::float8 as liq_spike
+        {{- kept() }}
     from scores
 )
 

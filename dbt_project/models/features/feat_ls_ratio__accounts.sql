@@ -3,8 +3,9 @@ with bars as (
     select
         symbol, time, segment_start, utc_day(time) as utc_day,
         long_short_ratio as ratio, top_position_ratio
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1, bars_before=1) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_before=1, bars_back=[1, 12, 48, 288]) }}
 ),
 
 last_week as materialized (
@@ -16,7 +17,7 @@ bars_with_anchors as (
         *,
         {{ row_numbers() }},
         {{ changed('ratio') }},
-        first_known(ratio) over day_so_far as ratio_anchor
+        {{ day_anchor('ratio', 'ratio_anchor') }}
     from bars
     {{ rolling_windows() }}
 ),
@@ -33,8 +34,8 @@ blocks_back as (
     select
         *,
         {{ look_back('ratio', [288], powers=2, anchor='ratio_anchor') }},
-        lag(ratio, 12) over segment as ratio_12_before,
-        lag(ratio, 48) over segment as ratio_48_before
+        {{ lag('ratio', 12) }} as ratio_12_before,
+        {{ lag('ratio', 48) }} as ratio_48_before
     from day_blocks
     {{ rolling_windows() }}
 ),
@@ -50,6 +51,7 @@ features as (
         {{ midrank('ratio', 'last_week') }} as ls_ratio_percentile,
         top_position_ratio as ls_top_trader_ratio,
         {{ safe_ratio('top_position_ratio', 'ratio') }} - 1 as ls_top_vs_global
+        {{- kept() }}
     from blocks_back as bars
     left join last_week on bars.symbol = last_week.symbol and bars.segment_start = last_week.segment_start
         and date_bin(interval '1 hour', bars.time + interval '5 minutes', timestamptz '2000-01-01 00:00:00+00') = last_week.hour

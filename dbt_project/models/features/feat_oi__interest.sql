@@ -4,8 +4,9 @@ with bars as (
     select
         symbol, time, segment_start, utc_day(time) as utc_day, volume, open_interest, open_interest_value,
         {{ safe_ratio('open_interest_value', 'open_interest') }} as price
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1, bars_before=1) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_before=1, bars_back=range(1, 21) | list + [48, 50, 288]) }}
 ),
 
 carried as (
@@ -20,8 +21,8 @@ bars_with_changes as (
     select
         *,
         {{ row_numbers() }},
-        first_known(open_interest) over day_so_far as open_interest_anchor,
-        {{ safe_ratio('open_interest', 'lag(open_interest, 1) over segment') }} - 1 as oi_change_1,
+        {{ day_anchor('open_interest', 'open_interest_anchor') }},
+        {{ safe_ratio('open_interest', lag('open_interest', 1)) }} - 1 as oi_change_1,
         {{ snapshot_move('price', 1) }} as price_change_1,
         {{ snapshot_move('price', 12) }} as price_change_12,
         {{ snapshot_move('price', 20) }} as price_change_20,
@@ -63,7 +64,7 @@ blocks_back as (
         {{ look_back_products('oi_change_1', 'price_change_1', [50]) }},
         {{ look_back('volume', [12]) }},
         {% for n in [5, 12, 20, 48, 50, 288] -%}
-        lag(open_interest, {{ n }}) over segment as open_interest_{{ n }}_before{{ ',' if not loop.last }}
+        {{ lag('open_interest', n) }} as open_interest_{{ n }}_before{{ ',' if not loop.last }}
         {% endfor %}
     from day_blocks
     {{ rolling_windows() }}
@@ -76,17 +77,17 @@ statistics as (
         {{ rolling_mean('open_interest', 50, 'open_interest_anchor') }} as oi_sma_50,
         case when open_interest_flat_rows >= 20 then 0 * deviation_20 else deviation_20 * sqrt(20 / 19.0::float8) end as oi_std_20,
         case when open_interest_flat_rows >= 20 then 0 else 2 end * deviation_20 as band,
-        {{ safe_ratio('open_interest', 'open_interest_12_before') }} - 1 as oi_velocity_1h,
+        {{ carried('oi_velocity_1h', safe_ratio('open_interest', 'open_interest_12_before') ~ ' - 1') }},
         {{ safe_ratio('open_interest', 'open_interest_20_before') }} - 1 as oi_change_20,
         {{ safe_ratio('open_interest', 'open_interest_50_before') }} - 1 as oi_change_50,
-        {{ rolling_sum('volume', 12) }} as volume_12
+        {{ carried('volume_12', rolling_sum('volume', 12)) }}
     from blocks_back
 ),
 
 averages as (
     select
         statistics.*,
-        lag(oi_velocity_1h, 12) over segment as oi_velocity_1h_before,
+        {{ lag('oi_velocity_1h', 12) }} as oi_velocity_1h_before,
         lag(volume_12) over segment as volume_12_before
     from statistics
     {{ rolling_windows() }}
@@ -100,7 +101,7 @@ first_pass as (
         carried.state
     from averages
     left join carried using (symbol, segment_start)
-    where averages.time >= (select scope_days_before(0))
+    where averages.time >= {{ after_last_states() }}
     {{ rolling_windows() }}
 ),
 
@@ -163,6 +164,7 @@ features as (
             else 4
         end::float8 as oi_quadrant,
         {{ day_end_state(['ema_12_state', 'ema_26_state', 'signal_state']) }} as state
+        {{- kept(['ema_12_state', 'ema_26_state', 'signal_state']) }}
     from second_pass as bars
     left join last_week on bars.symbol = last_week.symbol and bars.segment_start = last_week.segment_start
         and date_bin(interval '1 hour', bars.time + interval '5 minutes', timestamptz '2000-01-01 00:00:00+00') = last_week.hour

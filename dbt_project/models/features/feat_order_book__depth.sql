@@ -2,8 +2,9 @@
 -- Microprice: Stoikov's weighted mid, first order. Limit: 287 bars of warm-up for the depth's z-score.
 with bars as (
     select symbol, time, available_at, segment_start, utc_day(time) as utc_day, quote_volume
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_back=[1, 12, 288]) }}
 ),
 
 books as (
@@ -34,7 +35,7 @@ bars_with_anchors as (
         *,
         {{ row_numbers() }},
         {{ changed('depth') }},
-        first_known(depth) over day_so_far as depth_anchor
+        {{ day_anchor('depth', 'depth_anchor') }}
     from bars_with_books
     {{ rolling_windows() }}
 ),
@@ -53,7 +54,7 @@ blocks_back as (
         *,
         {{ look_back('depth', [288], powers=2, anchor='depth_anchor') }},
         {{ look_back('quote_volume', [288]) }},
-        lag(imbalance_20, 12) over segment as imbalance_20_before
+        {{ lag('imbalance_20', 12) }} as imbalance_20_before
     from day_blocks
     {{ rolling_windows() }}
 ),
@@ -71,6 +72,7 @@ features as (
         depth_ask as book_depth_ask_20,
         {{ rolling_zscore('depth', 288, 'depth_anchor') }} as book_depth_zscore_288,
         {{ safe_ratio('depth', '(' ~ rolling_sum('quote_volume', 288) ~ ' / 288)') }} as book_depth_to_turnover
+        {{- kept() }}
     from blocks_back
 )
 

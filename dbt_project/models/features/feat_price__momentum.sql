@@ -1,9 +1,13 @@
+{% set states = [
+    'ema_12_state', 'ema_26_state', 'gain_14_state', 'loss_14_state', 'gain_50_state', 'loss_50_state',
+    'range_14_state', 'up_14_state', 'down_14_state', 'signal_state', 'dx_state'
+] %}
 -- Smoothed averages and oscillators, after Appel (MACD) and Wilder (RSI, ATR, DI, ADX), seeded as TA-Lib does.
 -- They remember all of a segment: each day's last row keeps their state, and a run carries on from the day before.
 with bars as (
     select symbol, time, segment_start, utc_day(time) as utc_day, high, low, close
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1) }}
+    where {{ in_scope(days_before=1, bars_back=[1]) }}
 ),
 
 carried as (
@@ -33,7 +37,7 @@ inputs as (
         carried.state
     from bars_with_moves as moves
     left join carried using (symbol, segment_start)
-    where moves.time >= (select scope_days_before(0))
+    where moves.time >= {{ after_last_states() }}
 ),
 
 first_pass as (
@@ -101,9 +105,8 @@ features as (
         plus_di_14,
         minus_di_14,
         smoothed(dx_state, dx, 14) as adx,
-        {{ day_end_state([
-            'ema_12_state', 'ema_26_state', 'gain_14_state', 'loss_14_state', 'gain_50_state', 'loss_50_state',
-            'range_14_state', 'up_14_state', 'down_14_state', 'signal_state', 'dx_state']) }} as state
+        {{ day_end_state(states) }} as state
+        {{- kept(states) }}
     from second_pass
 )
 

@@ -2,23 +2,24 @@
 -- Range volatilities: Parkinson (1980), Garman and Klass (1980). Limit: 288 bars of warm-up for the longest.
 with bars as (
     select symbol, time, segment_start, utc_day(time) as utc_day, open, high, low, close
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1, bars_before=2) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_before=2, bars_back=[1, 2, 3, 5, 20, 50, 100, 288]) }}
 ),
 
 bars_with_returns as (
     select
         *,
         {{ row_numbers() }},
-        close / lag(close, 1) over segment - 1 as return_1,
-        close / lag(close, 5) over segment - 1 as return_5,
-        close / lag(close, 20) over segment - 1 as return_20,
-        close / lag(close, 100) over segment - 1 as return_100,
-        close / lag(close, 288) over segment - 1 as return_288,
-        ln(close / lag(close, 1) over segment) as log_return_1,
-        ln(close / lag(close, 5) over segment) as log_return_5,
-        abs(close - lag(close, 1) over segment) as path,
-        abs(close - lag(close, 20) over segment) as distance_20,
+        close / {{ lag('close', 1) }} - 1 as return_1,
+        close / {{ lag('close', 5) }} - 1 as return_5,
+        close / {{ lag('close', 20) }} - 1 as return_20,
+        close / {{ lag('close', 100) }} - 1 as return_100,
+        close / {{ lag('close', 288) }} - 1 as return_288,
+        ln(close / {{ lag('close', 1) }}) as log_return_1,
+        ln(close / {{ lag('close', 5) }}) as log_return_5,
+        abs(close - {{ lag('close', 1) }}) as path,
+        abs(close - {{ lag('close', 20) }}) as distance_20,
         ln(high / low) ^ 2 as range_variance,
         0.5 * ln(high / low) ^ 2 - (2 * ln(2) - 1) * ln(close / open) ^ 2 as garman_klass_variance
     from bars
@@ -30,7 +31,7 @@ bars_with_memory as (
         *,
         lag(log_return_1) over segment as log_return_before,
         {{ changed('log_return_1') }},
-        (lag(log_return_1) over segment is distinct from lag(log_return_1, 2) over segment) as log_return_before_changed
+        (lag(log_return_1) over segment is distinct from {{ lag('log_return_1', 2) }}) as log_return_before_changed
     from bars_with_returns
     {{ rolling_windows() }}
 ),
@@ -88,6 +89,7 @@ features as (
         {{ safe_ratio('distance_20', rolling_sum('path', 20)) }} as efficiency_ratio_20,
         {{ rolling_corr('log_return_1', 'log_return_before', 50) }} as return_autocorr_50,
         {{ rolling_skewness('log_return_1', 288) }} as return_skew_288
+        {{- kept() }}
     from volatilities
 )
 

@@ -2,8 +2,9 @@
 -- Bands: Bollinger, two population deviations. Limit: 199 bars of warm-up for the longest.
 with bars as (
     select symbol, time, segment_start, utc_day(time) as utc_day, close
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_back=[1, 5, 20, 50, 200]) }}
 ),
 
 bars_with_anchors as (
@@ -11,7 +12,7 @@ bars_with_anchors as (
         *,
         {{ row_numbers() }},
         {{ changed('close') }},
-        first_known(close) over day_so_far as close_anchor
+        {{ day_anchor('close', 'close_anchor') }}
     from bars
     {{ rolling_windows() }}
 ),
@@ -35,7 +36,7 @@ blocks_back as (
 averages as (
     select
         *,
-        {{ rolling_mean('close', 20, 'close_anchor') }} as sma_20,
+        {{ carried('sma_20', rolling_mean('close', 20, 'close_anchor')) }},
         {{ rolling_mean('close', 50, 'close_anchor') }} as sma_50,
         {{ rolling_mean('close', 200, 'close_anchor') }} as sma_200,
         {{ rolling_stddev('close', 50) }} as stddev_50,
@@ -53,10 +54,11 @@ features as (
         close / sma_20 - 1 as price_vs_sma20,
         close / sma_50 - 1 as price_vs_sma50,
         close / sma_200 - 1 as price_vs_sma200,
-        sma_20 / lag(sma_20, 5) over segment - 1 as sma_20_slope_5,
+        sma_20 / {{ lag('sma_20', 5) }} - 1 as sma_20_slope_5,
         {{ safe_ratio('(close - sma_50)', 'stddev_50') }} as price_zscore_50,
         2 * band / sma_20 as bb_width,
         {{ safe_ratio('(close - (sma_20 - band))', '(2 * band)') }} as bb_position
+        {{- kept() }}
     from averages
     {{ rolling_windows() }}
 )

@@ -3,8 +3,9 @@ with bars as (
     select
         symbol, time, available_at, segment_start, utc_day(time) as utc_day, is_filled,
         open_interest_time, long_short_ratio_time, funding_time
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_back=[1, 288]) }}
 ),
 
 numbered as (
@@ -40,6 +41,7 @@ features as (
         (date_part('epoch', available_at - funding_time) / 60)::float8 as funding_age_minutes,
         is_filled,
         {{ rolling_sum('is_filled', 288) }} as filled_bars_288
+        {{- kept() }}
     from blocks_back
 )
 

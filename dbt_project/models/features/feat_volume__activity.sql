@@ -2,17 +2,18 @@
 -- Illiquidity: Amihud (2002). Limit: 2,016 bars of warm-up for the time-of-day ratio.
 with bars as (
     select symbol, time, segment_start, utc_day(time) as utc_day, close, volume, quote_volume, trades, open_interest
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1, bars_before=1) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_before=1, bars_back=[1, 10, 20, 288]) }}
 ),
 
-same_time_of_day as (
+same_time_of_day as {{ 'materialized ' if one_bar() }}(
     select
         symbol,
         time,
         case when count(volume) over last_seven_days = 7 then avg(volume) over last_seven_days end as volume_same_time
     from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=8) }} and {{ at_time_of_day_in_scope() }}
+    where {{ same_time_of_day_in_scope(7) }}
     window last_seven_days as (
         partition by symbol, segment_start, time - utc_day(time) order by time rows between 7 preceding and 1 preceding
     )
@@ -25,9 +26,9 @@ bars_with_measures as (
         {{ changed('close') }},
         {{ changed('volume') }},
         {{ changed('trades') }},
-        first_known(close) over day_so_far as close_anchor,
-        sum(quote_volume) filter (where volume is not null) over day_so_far
-            / nullif(sum(volume) filter (where quote_volume is not null) over day_so_far, 0) as vwap,
+        {{ day_anchor('close', 'close_anchor') }},
+        {{ day_sum('case when volume is not null then quote_volume end', 'turnover_today') }} as turnover_today,
+        {{ day_sum('case when quote_volume is not null then volume end', 'volume_today') }} as volume_today,
         case
             when time = segment_start then null
             when quote_volume > 0 then coalesce(abs(close / lag(close) over segment - 1) / quote_volume, 0)
@@ -45,6 +46,7 @@ bars_with_measures as (
 day_blocks as (
     select
         *,
+        {{ safe_ratio('turnover_today', 'volume_today') }} as vwap,
         {{ day_block('close', powers=2, anchor='close_anchor') }},
         {{ day_block('volume', powers=2) }},
         {{ product_block('close', 'volume', x_anchor='close_anchor') }},
@@ -66,8 +68,8 @@ blocks_back as (
         {{ look_back('trades', [288], powers=2) }},
         {{ look_back('illiquidity', [20]) }},
         {{ look_back('is_traded', [20]) }},
-        lag(volume, 1) over segment as volume_1_before,
-        lag(volume, 10) over segment as volume_10_before
+        {{ lag('volume', 1) }} as volume_1_before,
+        {{ lag('volume', 10) }} as volume_10_before
     from day_blocks
     {{ rolling_windows() }}
 ),
@@ -102,11 +104,12 @@ features as (
         {{ safe_ratio('quote_volume', 'trades') }} as avg_trade_size,
         {{ rolling_zscore('trades', 288) }} as trades_zscore_288,
         {{ safe_ratio(rolling_sum('illiquidity', 20), rolling_sum('is_traded', 20)) }} as amihud_20
+        {{- kept() }}
     from averages
     left join same_time_of_day using (symbol, time)
     left join {{ ref('feat_oi__interest') }} as interest
         on averages.symbol = interest.symbol and averages.time = interest.time
-        and {{ from_scope_start(symbol='interest.symbol', time='interest.time') }}
+        and {{ joined_in_scope('interest') }}
 )
 
 select * from features

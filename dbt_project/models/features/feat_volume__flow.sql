@@ -4,8 +4,9 @@ with bars as (
     select
         symbol, time, segment_start, utc_day(time) as utc_day, high, low, close, volume, taker_buy_base,
         (high + low + close) / 3 as typical_price
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=1, bars_before=1) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=1, bars_before=1, bars_back=[1, 12, 14, 20, 288]) }}
 ),
 
 carried as (
@@ -40,8 +41,8 @@ bars_with_flows as (
 cumulative as (
     select
         flows.*,
-        accumulate(delta, carried.state[1]) over segment as delta_so_far,
-        accumulate(signed_volume, carried.state[2]) over segment as signed_volume_so_far
+        {{ accumulated('delta', 'delta_so_far', state=1) }},
+        {{ accumulated('signed_volume', 'signed_volume_so_far', state=2) }}
     from bars_with_flows as flows
     left join carried using (symbol, segment_start)
     where flows.time >= (select scope_days_before(1))
@@ -59,7 +60,7 @@ bars_with_balances as (
 bars_with_anchors as (
     select
         *,
-        first_known(obv) over day_so_far as obv_anchor
+        {{ day_anchor('obv', 'obv_anchor') }}
     from bars_with_balances
     {{ rolling_windows() }}
 ),
@@ -106,6 +107,7 @@ features as (
         case
             when time = utc_day + interval '23 hours 55 minutes' then array[delta_so_far, signed_volume_so_far]
         end as state
+        {{- kept() }}
     from blocks_back
 )
 
