@@ -21,6 +21,9 @@ from collectors.writer import Writer, WriteResult
 REREAD = timedelta(minutes=30)
 """The end of history that each poll reads again: late statistics, and klines that were revised."""
 
+REREAD_SETTLEMENTS = timedelta(minutes=90)
+"""The same of settlements, which are asked for after each full hour: their coverage has no hole."""
+
 STATISTICS_A_POLL = 800
 """Requests a poll of statistics may make: the exchange allows 1000 in 5 minutes."""
 
@@ -171,10 +174,13 @@ class Poller:
         return await gather_history(self._client, wanted, now=now), chosen
 
     async def _read(self, wanted: Sequence[tuple[Kind, Instrument]], now: datetime) -> Gathered:
-        start = floor(now - REREAD, BAR)
+        def start(kind: Kind) -> datetime:
+            is_hourly = kind is KINDS["funding_rate"]
+            return floor(now - (REREAD_SETTLEMENTS if is_hourly else REREAD), BAR)
+
         return await gather_history(
             self._client,
-            [(kind, listing, start, now + timedelta.resolution) for kind, listing in wanted],
+            [(kind, listing, start(kind), now + timedelta.resolution) for kind, listing in wanted],
             now=now,
         )
 

@@ -7,12 +7,14 @@ declare
     none constant text := '(select * from coverage where false)';
 begin
     -- REST and archive both answer for what they leave out, a listener does not: two classes. Only what
-    -- enters or leaves the union of a class counts, so the archive confirming REST rebuilds nothing.
+    -- enters or leaves the union of a class counts, so the archive confirming REST rebuilds nothing. And only of
+    -- klines and liquidations: where these are covered, nothing means none; of the others it means unknown either way.
     execute format(
         'with old_segments as (select * from %1$s as o), new_segments as (select * from %2$s as n),
         touched as (
             select distinct stream, symbol, source = ''stream'' as listened
             from (select * from old_segments union all select * from new_segments) as both_states
+            where split_part(stream, '':'', 1) in (''ohlcv'', ''liquidations'')
         ),
         after as (
             select t.stream, t.symbol, t.listened, range_agg(tstzrange(c.from_time, c.to_time)) as parts
@@ -55,12 +57,13 @@ language plpgsql set search_path from current
 as $$
 begin
     insert into changes (stream, symbol, from_time, to_time)
-    select name, '*', '-infinity', 'infinity' from unnest(array [
-        'ohlcv', 'open_interest', 'funding_rate', 'liquidations', 'long_short_ratio', 'order_book', 'mark_price'
-    ]) as name;
+    select name, '*', '-infinity', 'infinity' from unnest(array ['ohlcv', 'liquidations']) as name;
     return null;
 end
 $$;
+
+comment on column changes.stream is
+'Raw table; a change of coverage of klines or liquidations is noted under the table it speaks of';
 
 create or replace trigger note_insert after insert on coverage
 referencing new table as new_rows for each statement execute function note_coverage();

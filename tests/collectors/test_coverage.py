@@ -24,7 +24,7 @@ from collectors.rows import Coverage, Source
 from perpmart.database import Connection
 from tests.collectors.samples import NOW, SOL, at
 
-BOOK = "order_book"
+ORDERS = "liquidations"
 minute = st.integers(0, 30)
 segments = st.lists(
     st.tuples(minute, minute)
@@ -43,7 +43,7 @@ def are_apart(pieces: list[Segment]) -> bool:
     return all(left[1] < right[0] for left, right in pairwise(pieces))
 
 
-def cover(connection: Connection, *pieces: Segment, source: Source = "rest", stream: str = BOOK) -> None:
+def cover(connection: Connection, *pieces: Segment, source: Source = "rest", stream: str = ORDERS) -> None:
     add_coverage(
         connection, [Coverage(stream, SOL, start, end) for start, end in pieces], source=source, now=NOW
     )
@@ -94,7 +94,7 @@ def test_coverage_in_the_database_is_a_set_of_minutes_a_source_and_notes_what_en
             cover(connection, (at(start), at(end)), source=source)
             known[source] |= span
         else:
-            withdraw_coverage(connection, Coverage(BOOK, SOL, at(start), at(end)), source=source)
+            withdraw_coverage(connection, Coverage(ORDERS, SOL, at(start), at(end)), source=source)
             known[source] -= span
         after = known["rest"] | known["archive"]
         assert minutes(noted(connection)) == after ^ before
@@ -116,27 +116,37 @@ def test_a_listener_counts_apart_from_those_who_answer(connection: Connection) -
 
 
 def test_a_change_of_coverage_is_noted_under_its_table(connection: Connection) -> None:
-    cover(connection, (at(0), at(10)), stream="long_short_ratio:global_account:5m")
-    assert connection.execute("select stream, symbol from changes").fetchall() == [("long_short_ratio", SOL)]
+    cover(connection, (at(0), at(10)), stream="ohlcv:5m")
+    assert connection.execute("select stream, symbol from changes").fetchall() == [("ohlcv", SOL)]
+
+
+@pytest.mark.parametrize(
+    "stream", ["long_short_ratio:global_account:5m", "open_interest:5m", "funding_rate", "order_book"]
+)
+def test_coverage_changes_nothing_where_no_row_means_unknown_either_way(
+    connection: Connection, stream: str
+) -> None:
+    cover(connection, (at(0), at(10)), stream=stream)
+    assert noted(connection) == []
 
 
 def test_psql_may_write_coverage_too(connection: Connection) -> None:
     connection.execute(
-        "insert into coverage values ('order_book', 'SOL/USDT', %s, %s, 'rest')", [at(0), at(5)]
+        "insert into coverage values ('liquidations', 'SOL/USDT', %s, %s, 'rest')", [at(0), at(5)]
     )
     assert noted(connection) == [(at(0), at(5))]
     connection.execute("delete from coverage")
     assert noted(connection) == [(at(0), at(5))]
     connection.execute("truncate coverage")
-    assert connection.execute("select count(*), min(symbol) from changes").fetchone() == (7, "*")
+    assert connection.execute("select count(*), min(symbol) from changes").fetchone() == (2, "*")
 
 
 def test_what_lies_ahead_of_the_clock_is_no_coverage(connection: Connection) -> None:
-    piece = Coverage(BOOK, SOL, at(0), at(10))
+    piece = Coverage(ORDERS, SOL, at(0), at(10))
     add_coverage(connection, [piece], source="rest", now=at(4))
-    assert read_coverage(connection, BOOK, SOL) == [(at(0), at(4))]
+    assert read_coverage(connection, ORDERS, SOL) == [(at(0), at(4))]
     add_coverage(connection, [piece], source="archive", now=at(-1))
-    assert read_coverage(connection, BOOK, SOL, sources=["archive"]) == []
+    assert read_coverage(connection, ORDERS, SOL, sources=["archive"]) == []
 
 
 @pytest.mark.parametrize("stream", ["ohlcv:5m", "long_short_ratio:taker_volume:5m"])
@@ -153,19 +163,19 @@ def test_coverage_that_ends_before_it_begins_is_refused(connection: Connection) 
 
 def test_holes_are_what_no_source_covers_and_coverage_of_all_symbols_counts(connection: Connection) -> None:
     cover(connection, (at(0), at(10)))
-    add_coverage(connection, [Coverage(BOOK, "*", at(15), at(20))], source="archive", now=NOW)
-    wanted = Coverage(BOOK, SOL, at(5), at(25))
+    add_coverage(connection, [Coverage(ORDERS, "*", at(15), at(20))], source="archive", now=NOW)
+    wanted = Coverage(ORDERS, SOL, at(5), at(25))
     assert find_holes(connection, wanted) == [
-        Coverage(BOOK, SOL, at(10), at(15)),
-        Coverage(BOOK, SOL, at(20), at(25)),
+        Coverage(ORDERS, SOL, at(10), at(15)),
+        Coverage(ORDERS, SOL, at(20), at(25)),
     ]
     assert find_holes(connection, wanted, sources=["stream"]) == [wanted]
 
 
 def test_a_hole_is_noted_once_and_closed_by_whoever_fills_it(connection: Connection) -> None:
-    by_rest = Gap(BOOK, SOL, at(0), at(5), "connection lost")
-    by_archive = Gap(BOOK, SOL, at(10), at(15), "connection lost")
-    half = Gap(BOOK, SOL, at(20), at(25), "connection lost")
+    by_rest = Gap(ORDERS, SOL, at(0), at(5), "connection lost")
+    by_archive = Gap(ORDERS, SOL, at(10), at(15), "connection lost")
+    half = Gap(ORDERS, SOL, at(20), at(25), "connection lost")
     note_gaps(connection, [by_rest, by_archive, half, by_rest], now=NOW)
     cover(connection, (at(0), at(12)), (at(20), at(22)))
     cover(connection, (at(12), at(15)), source="archive")

@@ -13,6 +13,9 @@ from collectors.stream_channels import BOOKS, FORCE_ORDERS, KLINES, MARK_PRICES,
 from collectors.stream_clock import ExchangeClock
 from collectors.stream_intake import Intake
 from collectors.stream_listening import Listening
+from collectors.stream_polls import Poller
+from tests.collectors.exchange import Answer, Quick, scripted
+from tests.collectors.samples import INSTRUMENT
 
 NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
 SYMBOLS = tuple(f"X{number}/USDT" for number in range(150))
@@ -229,3 +232,19 @@ def test_a_fast_clock_shortens_every_sleep() -> None:
 def test_a_clock_without_zone_or_motion_is_refused(start: datetime, speed: float) -> None:
     with pytest.raises(ValueError, match=r"zone|forward"):
         ExchangeClock(start, speed=speed)
+
+
+# -- polls
+
+
+def test_settlements_asked_for_after_each_hour_are_covered_without_a_hole() -> None:
+    async def covered(now: datetime) -> list[tuple[datetime, datetime]]:
+        quick = Quick()
+        async with scripted(Answer(body=[])) as exchange, quick.client(exchange.url) as client:
+            gathered = await Poller(client, {INSTRUMENT.symbol: INSTRUMENT}).poll_klines(now)
+        return [(one.from_time, one.to_time) for one in gathered.covered if one.stream == "funding_rate"]
+
+    [(_, first_end)] = asyncio.run(covered(NOON + timedelta(minutes=5, seconds=5)))
+    [(next_start, next_end)] = asyncio.run(covered(NOON + timedelta(hours=1, seconds=5)))
+    assert next_start <= first_end < next_end
+    assert asyncio.run(covered(NOON + timedelta(minutes=30))) == []
