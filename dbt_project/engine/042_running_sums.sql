@@ -123,7 +123,8 @@ declare
     affected bigint;
     written bigint := 0;
 begin
-    perform forget_sums(m.model, names, '-infinity', utc_day(from_time) - interval '24 hours');
+    -- A bar of each symbol, and not once a day a whole day of them all.
+    perform forget_sums(m.model, names, '-infinity', from_time - interval '48 hours');
     if cold <> '{}' then
         perform keep_sums(m, case when m.reach = 'symbol' then cold else names end, from_time);
     end if;

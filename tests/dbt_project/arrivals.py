@@ -60,6 +60,7 @@ NOW = START + timedelta(days=DAYS)
 
 Name = Literal[
     "deliver",
+    "bars",
     "run",
     "correct",
     "delete",
@@ -160,6 +161,21 @@ class Arrivals:
         streams = ["liquidations"] + (["ohlcv:5m"] if step.source != "stream" else [])
         covered = [Coverage(stream, step.symbol, start, start + SLOT) for stream in streams]
         write(connection, parcel(step.symbol, step.at), now=NOW, source=step.source, covered=covered)
+
+    def bars(self, step: Step) -> None:
+        """Write some bars of all symbols one after the other, with a run after each."""
+        for start in (bar(step.at + number) for number in range(step.length)):
+            for symbol in SYMBOLS:
+                rows = [
+                    row
+                    for kind in KINDS
+                    for row in restless_market().rows(kind, symbol, start, start + BAR, every=BAR)
+                ]
+                covered = [
+                    Coverage(stream, symbol, start, start + BAR) for stream in ("liquidations", "ohlcv:5m")
+                ]
+                write(self.connection, rows, now=NOW, covered=covered)
+            self.run(step)
 
     def correct(self, step: Step) -> None:
         """Change some rows by hand."""

@@ -20,8 +20,11 @@ def plans(draw: st.DrawFn) -> list[Step]:
             if draw(st.sampled_from([False, False, False, True])):
                 again = Step("deliver", symbol=symbol, at=slot, source="archive")
                 deliveries.append((slot + waits + delay + 1, again))
+    for slot in range(1, SLOTS):
+        bars = draw(st.sampled_from([0, 0, 1, 3, 8]))
+        deliveries.append((slot - 0.5, Step("bars", at=slot * BARS // SLOTS, length=bars)))
     steps: list[Step] = []
-    last = 0
+    last = 0.0
     for at, step in sorted(deliveries, key=lambda delivery: delivery[0]):
         if at != last and draw(st.booleans()):
             steps.append(Step("run"))

@@ -106,9 +106,15 @@ def test_what_is_no_longer_kept_is_made_again(world: Connection, lost: str) -> N
 
 
 def test_only_two_days_are_kept(world: Connection) -> None:
+    compute_from(world, LAST - BAR)
+    world.execute(
+        "insert into running_sums select model, symbol, time - '48 hours'::interval, sums, state"
+        " from running_sums where time in (%s, %s)",
+        [LAST - BAR, LAST],
+    )
     compute_from(world, LAST)
     found = world.execute("select min(time), max(time) from running_sums").fetchone()
-    assert found == (LAST.replace(hour=0, minute=0) - timedelta(days=1), LAST)
+    assert found == (LAST - timedelta(days=2), LAST)
 
 
 def test_another_way_of_keeping_forgets_what_was_kept(world: Connection) -> None:
