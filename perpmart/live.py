@@ -94,7 +94,8 @@ class LiveMart:
         """
         async with self._turn:
             self._serving.newest = floor(self._clock.now(), BAR) - BAR
-            self._serving.causes.begin_run("restart")
+            self._serving.causes.begin_run()
+            self._serving.causes.made("restart")
             await self._database.insist("first run", run_pending)
             await self._serving.send()
             await self._serving.revise(self._clock.now() - timedelta(days=1))
@@ -136,6 +137,7 @@ class LiveMart:
         async with self._turn_between_bars():
             recent = self._clock.now() - LOOK_BACK
             self._repairing = True
+            self._serving.causes.begin_run()
             try:
                 began = time.monotonic()
                 result, closed, behind = await self._database.call(_repair, gathered, origin)
@@ -157,7 +159,7 @@ class LiveMart:
                 self._serving.causes.name("repair")
                 self._serving.compare_later(oldest - BAR)
                 return True
-            self._serving.causes.begin_run("repair")
+            self._serving.causes.made("repair")
             await self._serving.send()
             await self._serving.revise(max(oldest - BAR, recent))
         for since, before in spans_before(recent, oldest - BAR, COMPARED_AT_ONCE):

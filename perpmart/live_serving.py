@@ -42,10 +42,14 @@ class Causes:
         """Name changes that are committed."""
         self._new.update(causes)
 
-    def begin_run(self, *causes: str) -> None:
-        """Take notice that a run sees all that was named so far, and makes these changes itself."""
-        self._seen |= self._new | set(causes)
+    def begin_run(self) -> None:
+        """Take notice that the run that begins now sees all that was named so far."""
+        self._seen |= self._new
         self._new = set()
+
+    def made(self, cause: str) -> None:
+        """Name a change that the run made itself."""
+        self._seen.add(cause)
 
     def all(self) -> set[str]:
         """Give all that can have changed a bar."""

@@ -151,6 +151,24 @@ def test_a_change_leaves_the_run_to_a_bar_that_is_due(monkeypatch: pytest.Monkey
     assert bench.causes == ["late statistics"]
 
 
+def test_a_change_that_comes_while_a_repair_runs_is_named_by_the_run_that_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(monkeypatch)
+
+    async def change_in_a_repair() -> None:
+        bench.gates["repair"] = gate = asyncio.Event()
+        repair = asyncio.ensure_future(bench.mart.on_repair(Gathered(NOW), origin=""))
+        await ticks()
+        change = asyncio.ensure_future(bench.mart.on_change("revised bars"))
+        await ticks()
+        gate.set()
+        await asyncio.gather(repair, change)
+
+    asyncio.run(change_in_a_repair())
+    assert bench.causes == ["repair; revised bars", "revised bars"]
+
+
 def test_no_repair_begins_between_a_close_and_its_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch)
 
