@@ -33,11 +33,12 @@
         {% do get_assert_columns_equivalent(sql) %}
         {% do run_query("select define_model(" ~ literal(model.name) ~ ", " ~ literal(target.render()) ~ ", " ~ literal(sql) ~ ", " ~ contract ~ ")") %}
     {%- endif -%}
+    {# For a few new bars the engine takes another way to the same values (one_bar.sql). #}
     {%- set keeping = in_way('keeping') -%}
     {%- set one_bar_sql = in_way('one_bar') if keeping -%}
     {% do run_query(
         "select note_ways(" ~ literal(model.name) ~ ", " ~ (literal(keeping) if keeping else 'null') ~ ", "
-        ~ (literal(one_bar_sql) if one_bar_sql else 'null') ~ ")"
+        ~ (literal(one_bar_sql) if keeping else 'null') ~ ")"
     ) %}
     {%- if found['docs_changed'] or existing is none -%}
         {% do persist_docs(target, model) %}
