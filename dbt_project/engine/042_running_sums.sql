@@ -70,7 +70,7 @@ comment on function forget_sums is 'Take rows of some symbols out of the cache';
 
 create or replace function without_sums(m models, names text [], from_time timestamptz) returns text []
 language plpgsql stable
-set search_path from current
+set search_path from current set enable_seqscan = off -- as in forget_sums
 as $$
 declare
     found text[];
@@ -78,13 +78,11 @@ begin
     execute format($query$
         select coalesce(array_agg(b.symbol), '{}')
         from %s as b
-        where b.symbol = any($1) and b.time = $2 and b.segment_start < $2 and not (
-            exists (select from running_sums as k where k.model = $3 and k.symbol = b.symbol and k.time = $2 - interval '5 minutes')
-            and exists (
-                select from running_sums as k
-                where k.model = $3 and k.symbol = b.symbol
-                    and k.time = greatest(b.segment_start, utc_day($2) - interval '24 hours')
-            )
+        cross join lateral (select greatest(b.segment_start, utc_day($2) - interval '24 hours') as time) as oldest
+        where b.symbol = any($1) and b.time = $2 and b.segment_start < $2 and bars_between(oldest.time, $2) <> (
+            -- Counted, all of them: a row that is missing between would be taken for a sum of 0.
+            select count(*) from running_sums as k
+            where k.model = $3 and k.symbol = b.symbol and k.time >= oldest.time and k.time < $2
         )
     $query$, (select relation from models where reach = 'grid')) into found using names, from_time, m.model;
     return found;

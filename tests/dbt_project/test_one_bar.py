@@ -91,7 +91,7 @@ def test_a_few_bars_are_computed_one_by_one_and_many_from_days(world: Connection
     assert differences(world, cut=MARKET.end, tolerance=0) == []
 
 
-@pytest.mark.parametrize("lost", ["all", "the row before", "one symbol"])
+@pytest.mark.parametrize("lost", ["all", "the row before", "a row between", "one symbol"])
 def test_what_is_no_longer_kept_is_made_again(world: Connection, lost: str) -> None:
     """A server that crashed empties the table; a run over days takes out what it has computed."""
     compute_from(world, LAST - BAR)
@@ -99,6 +99,8 @@ def test_what_is_no_longer_kept_is_made_again(world: Connection, lost: str) -> N
         world.execute("truncate running_sums")
     elif lost == "the row before":
         world.execute("delete from running_sums where time >= %s", [LAST - BAR])
+    elif lost == "a row between":
+        world.execute("delete from running_sums where time = %s", [LAST - 50 * BAR])
     else:
         world.execute("delete from running_sums where symbol = 'ETH/USDT'")
     compute_from(world, LAST)
