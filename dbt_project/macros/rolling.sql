@@ -118,7 +118,26 @@
 {%- endmacro %}
 
 {% macro lags(sum, n) -%}
-    {{ lag(sum, n) }}, {{ at_yesterdays_end(sum, 'coalesce(' ~ yesterdays(sum ~ '_so_far') ~ ', 0)' if one_bar() else none) }}
+    {{ lag(sum, n) }}, {{ total_at_yesterdays_end(sum) }}
+{%- endmacro %}
+
+{# A day's sum some rows back, as many as a column of `rows` says; no more than yesterday's midnight is away. #}
+{% macro lag_by(sum, n, rows) -%}
+    {%- if one_bar() -%}
+    (
+            select coalesce(k.sums[{{ kept_place(sum ~ '_so_far') }}], 0)
+            from running_sums as k
+            where
+                k.model = '{{ model.name }}' and {{ rows }}.symbol = k.symbol and k.time >= {{ rows }}.segment_start
+                and k.time = {{ rows }}.time - {{ rows }}.{{ n }} * interval '5 minutes'
+        )
+    {%- else -%}
+    lag({{ sum }}, {{ n }}::integer) over segment
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro total_at_yesterdays_end(sum) -%}
+    {{ at_yesterdays_end(sum, 'coalesce(' ~ yesterdays(sum ~ '_so_far') ~ ', 0)' if one_bar() else none) }}
 {%- endmacro %}
 
 {# A column at yesterday's last row; null where the segment has none. #}

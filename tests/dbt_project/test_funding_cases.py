@@ -11,7 +11,7 @@ from perpmart.engine import run_pending
 from .by_hand import BAR, add_klines, add_settlements, announce, at, features
 from .mart import Databases
 
-EIGHT, FOUR, CHANGED, SILENT, LOST, UNHEARD = (f"{name}/USDT" for name in "ABCDEF")
+EIGHT, FOUR, CHANGED, SILENT, LOST, UNHEARD, PAUSED = (f"{name}/USDT" for name in "ABCDEFG")
 RATE = 0.0001
 DAYS = 9
 
@@ -27,7 +27,7 @@ def settled(databases: Databases) -> Iterator[Connection]:
     """Mart of the cases, one a symbol."""
     changed = {at(0): RATE, at(0, 8): 2 * RATE, at(0, 16): 3 * RATE, at(0, 20): 4 * RATE, at(1): 5 * RATE}
     with databases.lent() as url, connect_to(url) as connection:
-        for symbol in (EIGHT, FOUR, CHANGED, SILENT, LOST, UNHEARD):
+        for symbol in (EIGHT, FOUR, CHANGED, SILENT, LOST, UNHEARD, PAUSED):
             add_klines(connection, symbol, until=at(DAYS), close="88")
         add_settlements(connection, EIGHT, every(8))
         add_settlements(connection, FOUR, every(4))
@@ -42,6 +42,10 @@ def settled(databases: Databases) -> Iterator[Connection]:
                 connection, LOST, since=at(0, hour), until=at(0, hour + 4), settles=at(0, hour + 4), rate=RATE
             )
         add_settlements(connection, UNHEARD, every(8, days=2, missing=(at(0, 16),)))
+        hours = (0, 8, 44, 52, 60)
+        rates = (1, 2, 3, 5, 6)
+        paused = {at(0, hour): rate * RATE for hour, rate in zip(hours, rates, strict=True)}
+        add_settlements(connection, PAUSED, paused)
         run_pending(connection)
         yield connection
         connection.rollback()
@@ -169,6 +173,15 @@ def test_a_rate_older_than_a_day_is_unknown_and_its_age_goes_on(settled: Connect
     assert known[-1] == 1440
     stale = features(settled, UNHEARD, last + 288 * BAR, *names, "funding_age_minutes")
     assert stale == (None, None, None, None, 1445)
+
+
+def test_yesterdays_rate_can_grow_too_old_between_two_settlements(settled: Connection) -> None:
+    # A day before 08:00 of the third day, that of 08:00 of the first was the newest, and a day old.
+    at_last, after, settlement = at(2, 7, 55), at(2, 8), at(2, 12)
+    assert features(settled, PAUSED, at_last, "funding_rate_change_24h") == (pytest.approx(3 * RATE),)
+    assert features(settled, PAUSED, after, "funding_rate_change_24h") == (None,)
+    assert features(settled, PAUSED, after, "funding_rate_change") == (None,)
+    assert features(settled, PAUSED, settlement, "funding_rate_change_24h") == (None,)
 
 
 def test_premium_since_funding_is_the_mean_over_the_bars_since_then(settled: Connection) -> None:

@@ -12,7 +12,7 @@ from .cuts import MARKET, Difference, compute_from, differences
 
 BAR = timedelta(minutes=5)
 LAST = MARKET.end - BAR
-READ_DAYS = {"bars_5m", "feat_funding__rates", "feat_price__higher_timeframe"}
+READ_DAYS = {"bars_5m", "feat_price__higher_timeframe"}
 """Feature models that have no SQL for one bar."""
 
 
@@ -140,6 +140,9 @@ def test_another_way_of_keeping_forgets_what_was_kept(world: Connection) -> None
         ("feat_price__range", "interval '24 hours'", "interval '23 hours'", "donchian_position_288"),
         ("feat_volume__activity", ", 2016}", "}", "volume_tod_ratio_7d"),
         ("feat_oi__interest", "generate_series(0, 167)", "generate_series(1, 168)", "oi_percentile"),
+        ("feat_funding__rates", "since_funding * ", "since_funding * 2 * ", "premium_since_funding"),
+        ("feat_funding__rates", "w.width - ", "w.width + '1 hour' - ", "cumulative_funding_24h"),
+        ("feat_funding__rates", "carried.state[1:10]", "carried.state[2:11]", "funding_annualized"),
     ],
 )
 def test_a_bar_that_looks_at_the_wrong_row_is_found(

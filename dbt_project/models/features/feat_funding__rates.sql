@@ -5,8 +5,9 @@ with bars as (
     select
         symbol, time, available_at, segment_start, utc_day(time) as utc_day, close, mark_price, index_price,
         funding_rate, funding_time, predicted_funding_rate, next_funding_time
-    from {{ ref('bars_5m') }}
-    where {{ in_scope(days_before=2) }}
+        {{- kept_columns() }}
+    from {{ bars_and_kept() }}
+    where {{ in_scope(days_before=2, bars_back=[1]) }}
 ),
 
 listings as (
@@ -19,17 +20,25 @@ listings as (
 ),
 
 changes as (
-    -- Bars at which a settlement becomes known, or leaves one of the windows; and where a stretch, or the range, begins.
+    -- Bars at which a settlement becomes known, leaves one of the windows or is too old for yesterday's; and where a
+    -- stretch, or the range, begins.
     select s.symbol, bar_open(s.known_at + w.width - interval '1 microsecond') as time
-    from {{ ref('stg_funding_rate') }} as s
+    from unnest(scope_symbols()) as asked (symbol)
     cross join (
-        values (interval '0'), (interval '24 hours'), (interval '168 hours'), (interval '720 hours')
+        values
+        (interval '0'), (interval '24 hours'), (interval '168 hours'), (interval '720 hours'), (interval '936 hours'),
+        (interval '24 hours 0.000001 seconds' + interval '{{ var("stale_after") }}' - interval '{{ var("lag_funding") }}')
     ) as w (width)
-    where {{ from_scope_start(before='960 hours', symbol='s.symbol', time='s.funding_time') }}
+    inner join {{ ref('stg_funding_rate') }} as s on
+        asked.symbol = s.symbol
+        and s.funding_time > (select scope_start()) - w.width - interval '{{ var("lag_funding") }}'
+        {%- if one_bar() %}
+        and s.funding_time <= (select scope_start()) + interval '5 minutes' - w.width - interval '{{ var("lag_funding") }}'
+        {%- endif %}
     union
     select symbol, min(time)
     from bars
-    where time >= (select scope_start())
+    where time >= (select scope_start()){{ ' and time = segment_start' if one_bar() }}
     group by symbol, segment_start
 ),
 
@@ -50,6 +59,7 @@ settlements as (
     from {{ ref('stg_funding_rate') }} as s
     left join listings as l on s.symbol = l.symbol and s.funding_time >= l.valid_from and s.funding_time < l.valid_to
     where {{ from_scope_start(before='960 hours', symbol='s.symbol', time='s.funding_time') }}
+        {{- ' and s.symbol in (select symbol from bars_that_change)' if one_bar() }}
 ),
 
 settlements_with_hours as (
@@ -131,12 +141,53 @@ statistics as (
     where time is not null
 ),
 
+{% if one_bar() -%}
+at_the_bar_before as (
+    -- The statistics, the newest announced settlement that is over, and those announced that are to come.
+    {{ last_states() }}
+),
+
 announced as (
-    -- Settlements that a mark-price row had announced, by the first bar that closes at or after them.
-    select distinct symbol, segment_start, next_funding_time, bar_open(next_funding_time - interval '1 microsecond') as time
+    select
+        bars.symbol,
+        bars.time,
+        to_timestamp(max(a.settles) filter (where a.settles <= date_part('epoch', bars.available_at))) as next_funding_time,
+        array_agg(a.settles order by a.settles) filter (where a.settles > date_part('epoch', bars.available_at)) as to_come
+    from bars
+    left join at_the_bar_before as carried using (symbol, segment_start)
+    cross join lateral (
+        select unnest(carried.state[11:])
+        union
+        select date_part('epoch', bars.next_funding_time)
+    ) as a (settles)
+    where bars.is_new_bar
+    group by bars.symbol, bars.time
+),
+{%- else -%}
+announced as (
+    -- Settlements that a mark-price row had announced, by the first bar that knows so and closes at or after them.
+    select
+        symbol,
+        segment_start,
+        next_funding_time,
+        min(time) as announced_by,
+        greatest(min(time), bar_open(next_funding_time - interval '1 microsecond')) as time
     from bars
     where next_funding_time is not null
+    group by symbol, segment_start, next_funding_time
 ),
+{%- if model.get('way') %}
+
+to_come as (
+    select bars.symbol, bars.time, array_agg(date_part('epoch', a.next_funding_time)) as to_come
+    from bars
+    inner join announced as a on
+        bars.symbol = a.symbol and bars.segment_start = a.segment_start
+        and bars.time >= a.announced_by and bars.available_at < a.next_funding_time
+    group by bars.symbol, bars.time
+),
+{%- endif %}
+{%- endif %}
 
 bars_with_premiums as (
     select
@@ -146,11 +197,22 @@ bars_with_premiums as (
         (date_part('epoch', bars.time - greatest(
             bar_open(funding_time + interval '5 minutes' - interval '1 microsecond'), bars.segment_start
         )) / 300 + 1)::bigint as bars_since_funding,
+        {% if one_bar() -%}
+        coalesce(statistics.known, carried.state[1:10]) as known,
+        announced.next_funding_time as announced_time,
+        announced.to_come
+    from bars
+    left join at_the_bar_before as carried using (symbol, segment_start)
+    left join announced using (symbol, time)
+        {%- else -%}
         max(statistics.known) over segment as known,
         max(announced.next_funding_time) over segment as announced_time
+        {{- ', to_come.to_come' if model.get('way') }}
     from bars
-    left join statistics using (symbol, time)
     left join announced using (symbol, segment_start, time)
+        {{- ' left join to_come using (symbol, time)' if model.get('way') }}
+        {%- endif %}
+    left join statistics using (symbol, time)
     {{ rolling_windows() }}
 ),
 
@@ -165,8 +227,8 @@ day_blocks as (
 intervals as (
     select
         *,
-        lag(premium_sum, bars_since_funding::integer) over segment as premium_sum_back,
-        lag(premium_sum, rows_today::integer) over segment as premium_sum_yesterday,
+        {{ lag_by('premium_sum', 'bars_since_funding', 'day_blocks') }} as premium_sum_back,
+        {{ total_at_yesterdays_end('premium_sum') }} as premium_sum_yesterday,
         case when funding_rate is not null then known[2] end as interval_hours,
         case when funding_rate is not null then known[3] end as rate_8h,
         case when funding_rate is not null then known[4] end as rate_8h_before,
@@ -223,6 +285,7 @@ features as (
         end as premium_since_funding,
         close / nullif(mark_price, 0) - 1 as mark_premium,
         mark_price / nullif(index_price, 0) - 1 as mark_index_premium
+        {{- kept(['known', "array[date_part('epoch', announced_time)]", "coalesce(to_come, '{}')"]) }}
     from intervals_in_force
 )
 
