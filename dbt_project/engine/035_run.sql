@@ -182,6 +182,47 @@ end
 $$;
 comment on function add_days is 'Compute a model''s rows from a time on by the SQL that dbt compiled';
 
+create or replace function is_empty(relation text) returns boolean
+language plpgsql stable
+set search_path from current
+as $$
+declare
+    found boolean;
+begin
+    execute format('select not exists (select from %s)', relation) into found;
+    return found;
+end
+$$;
+
+create or replace function contents(m models, names text [], from_time timestamptz) returns jsonb
+language plpgsql stable
+set search_path from current
+as $$
+declare
+    found jsonb;
+begin
+    execute format($query$
+        select jsonb_agg(jsonb_build_object('symbol', symbol, 'time', time, 'content', md5(r::text)))
+        from %s as r
+        where symbol = any($1) and time >= $2
+    $query$, m.relation) into found using names, from_time;
+    return coalesce(found, '[]');
+end
+$$;
+comment on function contents is 'Rows of a model''s table from a time on: symbol, time and a hash of every bit of them';
+
+create or replace function first_differences(stood jsonb, stand jsonb) returns table (symbol text, from_time timestamptz)
+language sql immutable
+set search_path from current
+as $$
+    select symbol, min(time)
+    from jsonb_to_recordset(stood) as o (symbol text, time timestamptz, content text)
+    full join jsonb_to_recordset(stand) as n (symbol text, time timestamptz, content text) using (symbol, time)
+    where o.content is distinct from n.content
+    group by symbol
+$$;
+comment on function first_differences is 'First row of each symbol that is another than before, new or gone; from the contents before and after';
+
 create or replace function run_model(p_model text) returns table (ranges bigint, written bigint)
 language plpgsql
 set search_path from current set enable_nestloop = on set enable_mergejoin = on set jit = off
@@ -191,8 +232,12 @@ declare
     taken bigint[];
     names text[];
     starts timestamptz[];
+    changed_names text[] := '{}';
+    changed_starts timestamptz[] := '{}';
     span record;
     last_bar timestamptz;
+    is_short boolean;
+    stood jsonb;
 begin
     perform lock_model(p_model);
     select * into strict m from models where model = p_model;
@@ -223,7 +268,12 @@ begin
         perform set_config('perpmart.from_time', case when isfinite(span.from_time) then span.from_time::text else '' end, true),
             choose_plans(span.from_time, span.symbols);
         perform refuse_forgetting(m, span.symbols, span.from_time);
-        if not isfinite(span.from_time) and span.symbols @> symbols_of(m.relation) then
+        -- Of the grid's few newest bars, which all else is made from, it is asked which are others than before: changes are
+        -- noted a bar too early, and what becomes known often is no news.
+        is_short := m.reach = 'grid' and last_kline() < span.from_time + interval '1 hour';
+        stood := case when is_short then contents(m, span.symbols, span.from_time) end;
+        -- A table that is emptied in the transaction that fills it is not logged, if the server's wal_level is minimal.
+        if (not isfinite(span.from_time) and span.symbols @> symbols_of(m.relation)) or is_empty(m.relation) then
             execute format('truncate %s', m.relation);
         else
             execute format('delete from %s where symbol = any(%L) and time >= %L', m.relation, span.symbols, span.from_time);
@@ -239,6 +289,15 @@ begin
             written := written + add_days(m, span.symbols, span.from_time);
         end if;
         ranges := ranges + cardinality(span.symbols);
+        select
+            changed_names || coalesce(array_agg(c.symbol), '{}'), changed_starts || coalesce(array_agg(c.from_time), '{}')
+        into changed_names, changed_starts
+        from (
+            select d.symbol, d.from_time
+            from first_differences(stood, contents(m, span.symbols, span.from_time)) as d where is_short
+            union all
+            select s.symbol, span.from_time from unnest(span.symbols) as s (symbol) where is_short is not true
+        ) as c;
     end loop;
 
     -- Children plan by these figures; autovacuum would bring them after the run.
@@ -251,7 +310,7 @@ begin
     if m.meaning is null or '-infinity' = any(starts) then
         perform note_meaning(p_model);
     end if;
-    perform hand_to_children(m, names, starts);
+    perform hand_to_children(m, changed_names, changed_starts);
     perform set_config('perpmart.symbols', '', true), set_config('perpmart.from_time', '', true);
     return next;
 end

@@ -91,6 +91,36 @@ def test_a_few_bars_are_computed_one_by_one_and_many_from_days(world: Connection
     assert differences(world, cut=MARKET.end, tolerance=0) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        pytest.param("select 1", None, id="none"),
+        pytest.param("update bars.bars_5m set volume = volume + 1 where {}", LAST - BAR, id="another"),
+        pytest.param("update bars.bars_5m set is_filled = '-0' where {}", LAST - BAR, id="sign_of_zero"),
+        pytest.param("delete from bars.bars_5m where {}", LAST - BAR, id="new"),
+        pytest.param(
+            "insert into bars.bars_5m (symbol, time, available_at, segment_start)"
+            " select symbol, time + '15m', available_at, segment_start from bars.bars_5m where {}",
+            LAST + 2 * BAR,
+            id="gone",
+        ),
+    ],
+)
+def test_features_are_computed_from_the_first_bar_on_that_is_another(
+    world: Connection, change: str, first: datetime | None
+) -> None:
+    world.execute("truncate pending")
+    world.execute(change.format("symbol = 'BTC/USDT' and time = %s").encode(), [LAST - BAR][: "{}" in change])
+    noted = "insert into pending (model, symbol, from_time) values ('bars_5m', %s, %s)"
+    for symbol in ("BTC/USDT", "ETH/USDT"):
+        world.execute(noted, [symbol, LAST - 5 * BAR])
+    world.execute("select run_model('bars_5m')")
+    handed = world.execute(
+        "select distinct symbol, from_time from pending where model = 'feat_price__trend'"
+    ).fetchall()
+    assert handed == ([("BTC/USDT", first)] if first else [])
+
+
 @pytest.mark.parametrize("lost", ["all", "the row before", "a row between", "one symbol"])
 def test_what_is_no_longer_kept_is_made_again(world: Connection, lost: str) -> None:
     """A server that crashed empties the table; a run over days takes out what it has computed."""

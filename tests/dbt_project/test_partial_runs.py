@@ -109,3 +109,21 @@ def test_an_interrupted_dbt_run_is_made_up_for(databases: Databases, half: Conne
             watcher.join()
     run_pending(half)
     assert differences_to_first_build(databases, half) == []
+
+
+def test_a_table_that_was_empty_is_filled_without_a_log(databases: Databases) -> None:
+    """PostgreSQL does not log what goes to the file that the transaction itself has begun."""
+
+    def files(connection: Connection) -> dict[str, int]:
+        query = "select model, pg_relation_filenode(relation) from models where depth >= 1"
+        return dict(connection.execute(query).fetchall())
+
+    with databases.lent() as url, connect_to(url) as connection:
+        empty = files(connection)
+        fill(url, connection, 0)
+        run_pending(connection)
+        full = files(connection)
+        fill(url, connection, 1)
+        run_pending(connection)
+        assert [model for model in empty if full[model] == empty[model]] == []
+        assert files(connection) == full
