@@ -26,7 +26,9 @@ bars_with_measures as (
         {{ changed('close') }},
         {{ changed('volume') }},
         {{ changed('trades') }},
+        {{ changed('open_interest') }},
         {{ day_anchor('close', 'close_anchor') }},
+        {{ day_anchor('open_interest', 'open_interest_anchor') }},
         {{ day_sum('case when volume is not null then quote_volume end', 'turnover_today') }} as turnover_today,
         {{ day_sum('case when quote_volume is not null then volume end', 'volume_today') }} as volume_today,
         case
@@ -52,6 +54,7 @@ day_blocks as (
         {{ product_block('close', 'volume', x_anchor='close_anchor') }},
         {{ day_block('quote_volume') }},
         {{ day_block('trades', powers=2) }},
+        {{ day_block('open_interest', powers=2, anchor='open_interest_anchor') }},
         {{ day_block('illiquidity') }},
         {{ day_block('is_traded') }}
     from bars_with_measures
@@ -66,6 +69,7 @@ blocks_back as (
         {{ look_back_products('close', 'volume', [20], x_anchor='close_anchor') }},
         {{ look_back('quote_volume', [288]) }},
         {{ look_back('trades', [288], powers=2) }},
+        {{ look_back('open_interest', [288], powers=2, anchor='open_interest_anchor') }},
         {{ look_back('illiquidity', [20]) }},
         {{ look_back('is_traded', [20]) }},
         {{ lag('volume', 1) }} as volume_1_before,
@@ -86,8 +90,8 @@ averages as (
 
 features as (
     select
-        averages.symbol,
-        averages.time,
+        symbol,
+        time,
         {{ safe_ratio('volume', 'volume_1_before') }} - 1 as volume_change,
         volume_sma_20,
         {{ safe_ratio('volume', 'volume_sma_20') }} as volume_ratio,
@@ -100,16 +104,14 @@ features as (
         vwap_24h,
         close / vwap_24h - 1 as price_vs_vwap_24h,
         {{ safe_ratio('open_interest', 'volume_24h') }} as oi_volume_ratio,
-        interest.oi_zscore - volume_zscore_288 as oi_volume_divergence,
+        -- As in feat_oi__interest: to read it there would take longer, and have this model wait for that one.
+        {{ rolling_zscore('open_interest', 288, 'open_interest_anchor') }} - volume_zscore_288 as oi_volume_divergence,
         {{ safe_ratio('quote_volume', 'trades') }} as avg_trade_size,
         {{ rolling_zscore('trades', 288) }} as trades_zscore_288,
         {{ safe_ratio(rolling_sum('illiquidity', 20), rolling_sum('is_traded', 20)) }} as amihud_20
         {{- kept() }}
     from averages
     left join same_time_of_day using (symbol, time)
-    left join {{ ref('feat_oi__interest') }} as interest
-        on averages.symbol = interest.symbol and averages.time = interest.time
-        and {{ joined_in_scope('interest') }}
 )
 
 select * from features
