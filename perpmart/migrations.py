@@ -86,6 +86,8 @@ def migrate(
                 applied = _applied(connection, prefix)
             for file in _due(files, applied):
                 with connection.transaction():
+                    # A crash may lose what is written next, not the tables and functions it is written by.
+                    connection.execute("set local synchronous_commit = on")
                     _run(connection, file, prefix)
                 ran.append(file.name)
                 _logger.info("applied %s", file.name, extra={"schema_prefix": prefix})

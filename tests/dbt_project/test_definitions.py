@@ -23,7 +23,7 @@ from .mart import Databases
 from .project import changed, copy_project, fill, look, messages, touched
 from .test_partial_runs import url_of
 
-FROM_OI = {"feat_oi__interest", "feat_volume__activity", "feat_cross_asset__market"}
+FROM_OI = {"feat_oi__interest", "feat_cross_asset__market"}
 FROM_BARS = {
     *(
         "bars_5m",
@@ -33,7 +33,7 @@ FROM_BARS = {
         "feat_order_book__depth",
     ),
     *("feat_price__higher_timeframe", "feat_price__momentum", "feat_price__range", "feat_price__returns"),
-    *("feat_price__trend", "feat_quality__inputs", "feat_volume__flow", *FROM_OI),
+    *("feat_price__trend", "feat_quality__inputs", "feat_volume__activity", "feat_volume__flow", *FROM_OI),
 }
 # The day is not complete.
 ROLLUPS = {
