@@ -196,7 +196,7 @@ $$;
 
 create or replace function contents(m models, names text [], from_time timestamptz) returns jsonb
 language plpgsql stable
-set search_path from current
+set search_path from current set extra_float_digits = 1 -- all digits, whatever the session shows
 as $$
 declare
     found jsonb;
@@ -237,6 +237,7 @@ declare
     span record;
     last_bar timestamptz;
     is_short boolean;
+    is_compared boolean;
     stood jsonb;
 begin
     perform lock_model(p_model);
@@ -268,12 +269,14 @@ begin
         perform set_config('perpmart.from_time', case when isfinite(span.from_time) then span.from_time::text else '' end, true),
             choose_plans(span.from_time, span.symbols);
         perform refuse_forgetting(m, span.symbols, span.from_time);
+        is_short := coalesce(last_kline() < span.from_time + greatest(interval '1 hour', m.grain), false);
         -- Of the grid's few newest bars, which all else is made from, it is asked which are others than before: changes are
         -- noted a bar too early, and what becomes known often is no news.
-        is_short := m.reach = 'grid' and last_kline() < span.from_time + interval '1 hour';
-        stood := case when is_short then contents(m, span.symbols, span.from_time) end;
-        -- A table that is emptied in the transaction that fills it is not logged, if the server's wal_level is minimal.
-        if (not isfinite(span.from_time) and span.symbols @> symbols_of(m.relation)) or is_empty(m.relation) then
+        is_compared := m.reach = 'grid' and is_short;
+        stood := case when is_compared then contents(m, span.symbols, span.from_time) end;
+        -- A table that is emptied in the transaction that fills it is not logged, if the server's wal_level is minimal. For a
+        -- few bars it is not worth the lock that shuts readers out, nor a look over rows that are dead.
+        if (not isfinite(span.from_time) and span.symbols @> symbols_of(m.relation)) or (not is_short and is_empty(m.relation)) then
             execute format('truncate %s', m.relation);
         else
             execute format('delete from %s where symbol = any(%L) and time >= %L', m.relation, span.symbols, span.from_time);
@@ -294,9 +297,9 @@ begin
         into changed_names, changed_starts
         from (
             select d.symbol, d.from_time
-            from first_differences(stood, contents(m, span.symbols, span.from_time)) as d where is_short
+            from first_differences(stood, contents(m, span.symbols, span.from_time)) as d where is_compared
             union all
-            select s.symbol, span.from_time from unnest(span.symbols) as s (symbol) where is_short is not true
+            select s.symbol, span.from_time from unnest(span.symbols) as s (symbol) where not is_compared
         ) as c;
     end loop;
 

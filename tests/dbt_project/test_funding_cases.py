@@ -11,7 +11,7 @@ from perpmart.engine import run_pending
 from .by_hand import BAR, add_klines, add_settlements, announce, at, features
 from .mart import Databases
 
-EIGHT, FOUR, CHANGED, SILENT, LOST, UNHEARD, PAUSED = (f"{name}/USDT" for name in "ABCDEFG")
+EIGHT, FOUR, CHANGED, SILENT, LOST, UNHEARD, PAUSED, BELATED = (f"{name}/USDT" for name in "ABCDEFGH")
 RATE = 0.0001
 DAYS = 9
 
@@ -27,7 +27,7 @@ def settled(databases: Databases) -> Iterator[Connection]:
     """Mart of the cases, one a symbol."""
     changed = {at(0): RATE, at(0, 8): 2 * RATE, at(0, 16): 3 * RATE, at(0, 20): 4 * RATE, at(1): 5 * RATE}
     with databases.lent() as url, connect_to(url) as connection:
-        for symbol in (EIGHT, FOUR, CHANGED, SILENT, LOST, UNHEARD, PAUSED):
+        for symbol in (EIGHT, FOUR, CHANGED, SILENT, LOST, UNHEARD, PAUSED, BELATED):
             add_klines(connection, symbol, until=at(DAYS), close="88")
         add_settlements(connection, EIGHT, every(8))
         add_settlements(connection, FOUR, every(4))
@@ -46,6 +46,10 @@ def settled(databases: Databases) -> Iterator[Connection]:
         rates = (1, 2, 3, 5, 6)
         paused = {at(0, hour): rate * RATE for hour, rate in zip(hours, rates, strict=True)}
         add_settlements(connection, PAUSED, paused)
+        add_settlements(connection, BELATED, every(8, days=1))
+        announce(connection, BELATED, since=at(0, 8), until=at(0, 12, 35), settles=at(0, 16), rate=RATE)
+        announce(connection, BELATED, since=at(0, 12, 35), until=at(0, 12, 40), settles=at(0, 12), rate=RATE)
+        announce(connection, BELATED, since=at(0, 12, 40), until=at(0, 16), settles=at(0, 16), rate=RATE)
         run_pending(connection)
         yield connection
         connection.rollback()
@@ -182,6 +186,13 @@ def test_yesterdays_rate_can_grow_too_old_between_two_settlements(settled: Conne
     assert features(settled, PAUSED, after, "funding_rate_change_24h") == (None,)
     assert features(settled, PAUSED, after, "funding_rate_change") == (None,)
     assert features(settled, PAUSED, settlement, "funding_rate_change_24h") == (None,)
+
+
+def test_a_settlement_that_is_announced_after_it_is_over_changes_no_bar_before(settled: Connection) -> None:
+    # Only at 12:35 a mark price speaks of one at 12:00.
+    assert features(settled, BELATED, at(0, 11, 55), "funding_interval_hours") == (8,)
+    assert features(settled, BELATED, at(0, 12, 20), "funding_interval_hours") == (8,)
+    assert features(settled, BELATED, at(0, 12, 35), "funding_interval_hours") == (4,)
 
 
 def test_premium_since_funding_is_the_mean_over_the_bars_since_then(settled: Connection) -> None:
